@@ -1,0 +1,113 @@
+"""Every failure this project expects, with its exit code, its remedy and its JSON form.
+
+Exit codes follow sysexits(3) where it has a fitting one; 1 is left for bugs.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a command's exit status means. Documented in README.md; a test compares them."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    DAMAGED = 65
+    STORE = 66
+    MEMPALACE = 70
+    UNDONE = 74
+    BUSY = 75
+    CONFIGURATION = 78
+
+
+class ToolkitError(Exception):
+    """An expected failure: one line of what failed, one line of what to do next.
+
+    `kind` is a stable word for programs; `retryable` says whether the same command may
+    succeed later without anyone changing anything.
+    """
+
+    kind = "error"
+    exit_code = ExitCode.BUG
+    retryable = False
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def as_json(self) -> dict[str, object]:
+        """The `error` object of a command's JSON answer."""
+        return {
+            "kind": self.kind,
+            "message": self.message,
+            "hint": self.hint,
+            "retryable": self.retryable,
+        }
+
+
+class UsageError(ToolkitError):
+    """The command line asks for something that cannot be meant."""
+
+    kind = "usage"
+    exit_code = ExitCode.USAGE
+
+
+class DamageLeftError(ToolkitError):
+    """The palace's index is damaged, or was left damaged by the run."""
+
+    kind = "damaged"
+    exit_code = ExitCode.DAMAGED
+
+
+class StoreUnreadableError(ToolkitError):
+    """A session store exists and cannot be read: corrupt, locked away, not a store."""
+
+    kind = "store_unreadable"
+    exit_code = ExitCode.STORE
+
+
+class UnknownSchemaError(StoreUnreadableError):
+    """A store has a schema that no reader here knows. The message names file and tables."""
+
+    kind = "unknown_schema"
+
+
+class MempalaceError(ToolkitError):
+    """MemPalace is missing, too old, failed, hung, or died by a signal."""
+
+    kind = "mempalace_failed"
+    exit_code = ExitCode.MEMPALACE
+
+
+class ModelError(ToolkitError):
+    """The embedding model is not on this machine and could not be made present."""
+
+    kind = "model_unavailable"
+    exit_code = ExitCode.MEMPALACE
+    retryable = True
+
+
+class WriteUndoneError(ToolkitError):
+    """A write failed (a full disk, say) and was undone: the old state is in place."""
+
+    kind = "write_undone"
+    exit_code = ExitCode.UNDONE
+    retryable = True
+
+
+class PalaceBusyError(ToolkitError):
+    """Another process holds the palace. The message names it."""
+
+    kind = "busy"
+    exit_code = ExitCode.BUSY
+    retryable = True
+
+
+class ConfigurationError(ToolkitError):
+    """The configuration file is wrong. The message names the file and the key."""
+
+    kind = "configuration"
+    exit_code = ExitCode.CONFIGURATION

@@ -1,0 +1,1 @@
+"""The embedding model on this machine: present, fetched, built."""

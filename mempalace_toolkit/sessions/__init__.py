@@ -1,0 +1,1 @@
+"""Reading the session stores of coding agents: find sessions, read their visible turns."""

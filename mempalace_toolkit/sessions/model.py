@@ -1,0 +1,102 @@
+"""The values every session store is read into: references, turns, sessions, findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+Agent = Literal["opencode", "pi"]
+Role = Literal["user", "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One visible message, verbatim.
+
+    `time` is milliseconds since the epoch. `key` names the turn itself and survives its
+    being copied into a fork, so that equal keys in two sessions mean one turn.
+    """
+
+    role: Role
+    text: str
+    time: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreFinding:
+    """Something in a store that could not be taken as it stands; the rest was read.
+
+    `kind` is a stable word (`malformed_row`, `duplicate_session`, …); `session` is empty
+    where the finding belongs to the whole store. `message` never quotes talk.
+    """
+
+    kind: str
+    message: str
+    path: str
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRef:
+    """What is known of a session without reading its talk.
+
+    `created` and `updated` are milliseconds since the epoch. `parent` is the session that
+    spawned this one as a sub-agent. `change_key` differs whenever what can be read of the
+    session may differ. `source` is the file or folder it is read from.
+    """
+
+    agent: Agent
+    id: str
+    title: str
+    directory: str
+    created: int
+    updated: int
+    change_key: str
+    source: str
+    parent: str | None = None
+    archived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session's visible turns, in the order they were said.
+
+    The first `copied` turns stand in session `copied_from` too (a fork). `ref` is the
+    reference that was asked for, completed with what only reading tells (pi's title).
+    """
+
+    ref: SessionRef
+    turns: tuple[Turn, ...]
+    copied: int = 0
+    copied_from: str | None = None
+    findings: tuple[StoreFinding, ...] = ()
+
+
+class Store(Protocol):
+    """One opened set of an agent's session files; a context manager.
+
+    Reading is side by side with the running agent: it neither writes, nor locks, nor waits.
+    """
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """The files and folders that are read."""
+
+    @property
+    def findings(self) -> tuple[StoreFinding, ...]:
+        """What was wrong with the store as a whole, so far."""
+
+    def signature(self) -> str:
+        """A cheap key (stat calls only): equal means that nothing can have changed."""
+
+    def find_sessions(self) -> Iterator[SessionRef]:
+        """Every session once, oldest first; deleted ones never."""
+
+    def read_session(self, ref: SessionRef) -> Session:
+        """The session's visible turns."""
+
+    def close(self) -> None:
+        """Release what is held open."""

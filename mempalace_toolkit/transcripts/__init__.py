@@ -1,0 +1,1 @@
+"""Sessions as pages: rendering them (pure) and keeping them in the spool (files)."""
