@@ -1,0 +1,194 @@
+"""The pi reader: session files in folders, one JSON value a line, every version up to 3."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mempalace_toolkit.errors import StoreUnreadableError
+from mempalace_toolkit.sessions.model import Session, SessionRef, StoreFinding, Turn
+from mempalace_toolkit.sessions.pi_files import check_place, finding, list_files
+from mempalace_toolkit.sessions.pi_index import Index, check_versions, created_of, look, reference
+from mempalace_toolkit.sessions.pi_talk import read_talk
+from mempalace_toolkit.sessions.pi_tree import marks_of
+
+
+def searched(home: Path, agent_dir: str | None, session_dir: str | None) -> tuple[Path, ...]:
+    """The folders in which pi may have written sessions, the most particular first.
+
+    `agent_dir` and `session_dir` are what PI_CODING_AGENT_DIR and PI_CODING_AGENT_SESSION_DIR
+    say. They only tell where pi writes now. What it wrote before they were set, or without
+    them, is in the default folder, which is therefore always among them.
+    """
+    places = []
+    if session_dir:
+        places.append(_expanded(session_dir, home))
+    if agent_dir:
+        places.append(_expanded(agent_dir, home) / "sessions")
+    places.append(home / ".pi" / "agent" / "sessions")
+    return tuple(dict.fromkeys(places))
+
+
+def locate(home: Path, agent_dir: str | None, session_dir: str | None) -> tuple[Path, ...]:
+    """Those of the `searched` folders that exist, also those that cannot be read."""
+    return tuple(place for place in searched(home, agent_dir, session_dir) if _exists(place))
+
+
+def open_store(paths: Sequence[Path]) -> PiStore:
+    """Open sessions folders, agent folders and single session files as one store.
+
+    Raises StoreUnreadableError where none of them is a store, UnknownSchemaError where they
+    hold files of which none is a session of a known version.
+    """
+    places: list[Path] = []
+    failures: list[StoreUnreadableError] = []
+    for path in paths:
+        try:
+            check_place(path)
+            check_versions(path)
+        except StoreUnreadableError as failure:
+            failures.append(failure)
+        else:
+            places.append(path)
+    if failures and not places:
+        raise failures[0]
+    return PiStore(tuple(places), tuple(failures))
+
+
+class PiStore:
+    """pi's session files, read side by side with a running pi."""
+
+    def __init__(
+        self, places: tuple[Path, ...], failures: tuple[StoreUnreadableError, ...] = ()
+    ) -> None:
+        self._places = places
+        self._failures = failures
+        self._index: Index | None = None
+        self._copied_by_others: frozenset[str] = frozenset()
+        self._marks: dict[str, array[int]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """The files and folders that are read."""
+        return self._places
+
+    @property
+    def failures(self) -> tuple[StoreUnreadableError, ...]:
+        """The places, folders and files that could not be read while others could."""
+        return self._failures + self._looked().failures
+
+    @property
+    def findings(self) -> tuple[StoreFinding, ...]:
+        """The files that are no sessions, and the sessions that stand in two files."""
+        return self._looked().findings
+
+    def signature(self) -> str:
+        """A key of every file's path, size and time; no file is opened."""
+        listing = list_files(self._places)
+        parts = [f"{file.path}\0{file.size}\0{file.mtime_ns}" for file in listing.files]
+        parts += [failure.message for failure in listing.failures]
+        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+    def find_sessions(self) -> Iterator[SessionRef]:
+        """Every session once, oldest first; only first lines are read.
+
+        `title` is empty and `updated` the file's time until the session is read. A possible
+        fork's change key changes with its older relatives too: they decide what is a copy.
+        """
+        index = self._look()
+        return (reference(index, name) for name in index.files)
+
+    def read_session(self, ref: SessionRef) -> Session:
+        """The session's live turns; those that stand in an older session are counted.
+
+        A file that vanished or cannot be read any more gives no turns and the finding
+        `vanished` or `unreadable`: it was not read, it is not empty. Raises UnknownSchemaError
+        where the file is no longer a session of a known version.
+        """
+        index, path = self._looked(), Path(ref.source)
+        try:
+            talk = read_talk(path, ref.created, ref.id)
+        except FileNotFoundError:
+            gone = finding("vanished", path, "the file was there and is gone", ref.id)
+            return Session(ref, (), findings=(gone,))
+        except OSError as error:
+            message = f"the file cannot be read: {error.strerror or error}"
+            return Session(ref, (), findings=(finding("unreadable", path, message, ref.id),))
+        if ref.id in self._copied_by_others:
+            self._marks[ref.id] = _marks(talk.turns)
+        copied, source = self._copied(talk.turns, index.older.get(ref.id, ()))
+        complete = replace(ref, title=talk.title, updated=talk.updated)
+        return Session(complete, talk.turns, copied, source, talk.findings)
+
+    def close(self) -> None:
+        """Forget what was read; no file is held open."""
+        self._index = None
+        self._marks.clear()
+
+    def _looked(self) -> Index:
+        return self._index or self._look()
+
+    def _look(self) -> Index:
+        self._index = index = look(self._places)
+        self._copied_by_others = frozenset(name for names in index.older.values() for name in names)
+        self._marks.clear()
+        return index
+
+    def _copied(self, turns: Sequence[Turn], older: Sequence[str]) -> tuple[int, str | None]:
+        """The length of the longest leading run that stands in one older session, and its id."""
+        best, source = 0, None
+        for name in older:
+            known = frozenset(self._marks_in(name))
+            run = 0
+            while run < len(turns) and not known.isdisjoint(marks_of(turns[run])):
+                run += 1
+            if run > best:
+                best, source = run, name
+        return best, source
+
+    def _marks_in(self, name: str) -> array[int]:
+        """The marks of a session's turns, eight bytes each: sessions are large, forks are many."""
+        if name not in self._marks:
+            file = self._looked().files[name]
+            try:
+                turns = read_talk(file.state.path, created_of(file), name).turns
+            except (OSError, StoreUnreadableError):
+                turns = ()  # nothing is a copy of what cannot be read
+            self._marks[name] = _marks(turns)
+        return self._marks[name]
+
+
+def _marks(turns: Sequence[Turn]) -> array[int]:
+    return array("q", [mark for turn in turns for mark in marks_of(turn)])
+
+
+def _expanded(place: str, home: Path) -> Path:
+    """A folder as pi understands it: `~` is the home folder."""
+    return home / place[2:] if place == "~" or place.startswith("~/") else Path(place)
+
+
+def _exists(place: Path) -> bool:
+    try:
+        os.stat(place)  # noqa: PTH116 - Path.exists raises for some errors and hides others
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
