@@ -1,0 +1,270 @@
+#!/usr/bin/env bats
+# install.sh and uninstall.sh, in prefixes with spaces and an ampersand in their names.
+
+load setup
+
+setup_file() {
+  own_home
+  fetch_packages
+  export FIRST="$BATS_FILE_TMPDIR/first & only"
+  bash "$ROOT/install.sh" --prefix "$FIRST" --no-model </dev/null
+}
+
+setup() { prefix="$BATS_TEST_TMPDIR/my prefix & more"; }
+
+teardown() { rm -rf "$prefix"; }
+
+install() { bash "$ROOT/install.sh" --prefix "$prefix" --no-model "$@"; }
+
+# A test that changes an installation works on a copy: the launchers find their environment from
+# where they lie.
+copy_first() { cp -a "$FIRST" "$prefix"; }
+
+# A PATH with the tools install.sh calls and no Python, uv, virtualenv or apt-get.
+bare_path() {
+  local name folder=$BATS_TEST_TMPDIR/bare
+  mkdir -p "$folder"
+  for name in bash sh env dirname basename readlink awk sed sort find xargs sha256sum shasum cut cp mv \
+    rm ln mkdir rmdir date id chmod cat head tail grep tr uname; do
+    if command -v "$name" >/dev/null; then ln -s "$(command -v "$name")" "$folder/$name"; fi
+  done
+  printf '%s' "$folder"
+}
+
+fake_python() { # FOLDER BODY: a python3 that BODY may answer for before the real one does
+  printf '#!/usr/bin/env bash\n%s\nexec "%s" "$@"\n' "$2" "$(command -v python3)" >"$1/python3"
+  chmod +x "$1/python3"
+}
+
+# Types an answer at a terminal.
+at_terminal() { # ANSWER COMMAND...
+  python3 - "$@" <<'PY'
+import os, pty, sys
+typed, command = sys.argv[1], sys.argv[2:]
+child, terminal = pty.fork()
+if child == 0:
+    os.execvp(command[0], command)
+os.write(terminal, typed.encode() + b"\n")
+while True:
+    try:
+        said = os.read(terminal, 4096)
+    except OSError:
+        break
+    if not said:
+        break
+    os.write(1, said)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+PY
+}
+
+@test "the three commands answer --help and --version" {
+  answer "$FIRST/bin"
+}
+
+@test "nothing but the three commands is put into bin" {
+  run ls "$FIRST/bin"
+  [ "$output" = $'mempalace-pi-session\nmempalace-session\nmempalace-toolkit' ]
+}
+
+@test "the record lists every path that was made, and only those" {
+  recorded=$(cut -f 3 "$FIRST/share/mempalace-toolkit/installed" | grep -v '^/' | sed 's|^|./|' | grep -v __pycache__)
+  made=$(entries "$FIRST" | grep -vx -e . -e ./share/mempalace-toolkit/installed)
+  diff <(LC_ALL=C sort <<<"$recorded") <(printf '%s\n' "$made")
+}
+
+@test "installing twice leaves the same files as once" {
+  copy_first
+  run -0 install </dev/null
+  answer "$prefix/bin"
+  generation='s/venv\.[0-9.]*/venv.X/'
+  diff <(entries "$FIRST" | sed "$generation") <(entries "$prefix" | sed "$generation")
+}
+
+@test "installing over an environment that lost its Python heals it" {
+  copy_first
+  rm "$prefix/share/mempalace-toolkit/venv/bin/python"
+  run ! answer "$prefix/bin"
+  run -0 install </dev/null
+  answer "$prefix/bin"
+}
+
+@test "an install killed half-way leaves the old one working, and the next one heals" {
+  copy_first
+  share=$prefix/share/mempalace-toolkit
+  before=$(readlink "$share/venv")
+  set -m
+  install </dev/null >/dev/null 2>&1 3>&- &
+  set +m
+  until [ -f "$share/building" ] && ls -d "$share/$(head -n 1 "$share/building")"/lib/*/site-packages/pip; do
+    kill -0 $! && sleep 0.1
+  done
+  kill -9 -- -$!
+  wait $! || true
+  [ "$(readlink "$share/venv")" = "$before" ]
+  answer "$prefix/bin"
+
+  run -0 install </dev/null
+  answer "$prefix/bin"
+  [ ! -e "$share/building" ]
+  [ "$(find "$share" -maxdepth 1 -type d -name 'venv.*' | wc -l)" -eq 1 ]
+  run -0 bash "$ROOT/uninstall.sh" --prefix "$prefix"
+  [ ! -e "$prefix" ] || [ -z "$(find "$prefix" -mindepth 1)" ]
+}
+
+@test "a package that cannot be had is said, exits 69, and leaves the old install working" {
+  copy_first
+  before=$(entries "$prefix")
+  PIP_FIND_LINKS=$BATS_TEST_TMPDIR run -69 install </dev/null
+  [[ $output == *"as it was"* ]]
+  [ "$(entries "$prefix")" = "$before" ]
+  answer "$prefix/bin"
+}
+
+@test "a first install that fails leaves nothing, not even its folders" {
+  PIP_FIND_LINKS=$BATS_TEST_TMPDIR run -69 install </dev/null
+  [ ! -e "$prefix" ]
+}
+
+@test "a foreign file of a command's name is refused and kept" {
+  mkdir -p "$prefix/bin"
+  echo theirs >"$prefix/bin/mempalace-session"
+  before=$(entries "$prefix")
+  for arguments in '' --yes; do
+    # shellcheck disable=SC2086  # no argument, or one
+    run -73 install $arguments </dev/null
+    [[ $output == *"$prefix/bin/mempalace-session"*"Move it away"* ]]
+    [ "$(cat "$prefix/bin/mempalace-session")" = theirs ]
+    [ "$(entries "$prefix")" = "$before" ]
+  done
+}
+
+@test "a foreign link that points nowhere is refused too" {
+  mkdir -p "$prefix/bin"
+  ln -s nowhere "$prefix/bin/mempalace-toolkit"
+  run -73 install </dev/null
+  [ "$(readlink "$prefix/bin/mempalace-toolkit")" = nowhere ]
+}
+
+@test "a no at the terminal keeps the foreign file" {
+  mkdir -p "$prefix/bin"
+  echo theirs >"$prefix/bin/mempalace-session"
+  run -73 at_terminal n bash "$ROOT/install.sh" --prefix "$prefix" --no-model
+  [ "$(cat "$prefix/bin/mempalace-session")" = theirs ]
+}
+
+@test "a yes at the terminal renames the foreign file, and uninstall brings it back" {
+  copy_first
+  rm "$prefix/bin/mempalace-session"
+  echo theirs >"$prefix/bin/mempalace-session"
+  run -0 at_terminal y bash "$ROOT/install.sh" --prefix "$prefix" --no-model
+  answer "$prefix/bin"
+  run -0 bash "$ROOT/uninstall.sh" --prefix "$prefix" </dev/null
+  [ "$(cat "$prefix/bin/mempalace-session")" = theirs ]
+  [ "$(ls "$prefix/bin")" = mempalace-session ]
+}
+
+@test "uninstall leaves what was there before, the user's own files among it" {
+  copy_first
+  echo mine >"$prefix/bin/my own"
+  mkdir "$prefix/share/mempalace-toolkit/spool"
+  answer "$prefix/bin"
+  run -0 bash "$prefix/share/mempalace-toolkit/uninstall.sh" --prefix "$prefix" --yes
+  [ "$(entries "$prefix")" = $'.\n./bin\n./bin/my own\n./share\n./share/mempalace-toolkit\n./share/mempalace-toolkit/spool' ]
+}
+
+@test "uninstall removes the prefix that install.sh made" {
+  # The record of the copy still names the first prefix: a folder that is not empty stays.
+  copy_first
+  run -0 bash "$ROOT/uninstall.sh" --prefix "$prefix" </dev/null
+  [ -z "$(find "$prefix" -mindepth 1)" ]
+  [ -d "$FIRST/bin" ]
+}
+
+@test "uninstall keeps a file that was changed, and says so" {
+  copy_first
+  changed=$(find "$prefix/share" -path '*/mempalace_toolkit/errors.py')
+  echo '# my change' >>"$changed"
+  run -0 bash "$ROOT/uninstall.sh" --prefix "$prefix" </dev/null
+  [[ $output == *"$changed"* ]]
+  [ "$(find "$prefix" -type f -o -type l)" = "$changed" ]
+}
+
+@test "uninstalling where nothing is says so and exits 0" {
+  run -0 bash "$ROOT/uninstall.sh" --prefix "$prefix"
+  [[ $output == "Nothing is installed"* ]]
+  [ ! -e "$prefix" ]
+}
+
+@test "a no at the terminal uninstalls nothing" {
+  run -1 at_terminal n bash "$ROOT/uninstall.sh" --prefix "$FIRST"
+  answer "$FIRST/bin"
+}
+
+@test "a second installer on the same prefix is refused with 75" {
+  mkdir -p "$prefix/share/mempalace-toolkit"
+  exec 8<"$prefix/share/mempalace-toolkit"
+  python3 -c 'import fcntl; fcntl.flock(8, fcntl.LOCK_EX)'
+  run -75 install </dev/null
+  [[ $output == *"at work"* ]]
+}
+
+@test "without a Python 3.11 the message names the packages" {
+  for folder in /usr/local/bin /opt/homebrew/bin; do
+    if [ -x "$folder/python3" ]; then skip "$folder has a Python, where install.sh looks too"; fi
+  done
+  path=$(bare_path)
+  fake_python "$path" 'exit 1'
+  PATH=$path run -69 install </dev/null
+  [[ $output == *"no Python 3.11"*"apt-get install python3"* ]]
+  [ ! -e "$prefix" ]
+}
+
+@test "a --python that is too old is refused" {
+  mkdir "$BATS_TEST_TMPDIR/old"
+  fake_python "$BATS_TEST_TMPDIR/old" 'exit 1'
+  run -69 install --python "$BATS_TEST_TMPDIR/old/python3" </dev/null
+  [[ $output == *"not a Python 3.11"* ]]
+}
+
+@test "a Python without ensurepip is served by the pip it has" {
+  path=$(bare_path)
+  fake_python "$path" 'case "$*" in *ensurepip*) exit 1 ;; esac'
+  PATH=$path run -0 install --python "$path/python3" </dev/null
+  answer "$prefix/bin"
+}
+
+@test "a Python without ensurepip and pip gets the command that adds them" {
+  path=$(bare_path)
+  fake_python "$path" 'case "$*" in *ensurepip* | *"-m pip"*) exit 1 ;; esac'
+  PATH=$path run -69 install --python "$path/python3" </dev/null
+  [[ $output == *"apt-get install python3-venv"* ]]
+  [ ! -e "$prefix" ]
+}
+
+@test "a prefix that cannot be made exits 73" {
+  touch "$BATS_TEST_TMPDIR/file"
+  run -73 bash "$ROOT/install.sh" --prefix "$BATS_TEST_TMPDIR/file/prefix" --no-model </dev/null
+  [[ $output == *"--prefix"* ]]
+}
+
+@test "a closed stdin is no terminal: nothing waits" {
+  mkdir -p "$prefix/bin"
+  echo theirs >"$prefix/bin/mempalace-session"
+  run -73 install <&-
+  run -0 bash "$ROOT/uninstall.sh" --prefix "$prefix" <&-
+}
+
+@test "--help says every option and touches nothing" {
+  for script in install.sh uninstall.sh; do
+    HOME=$BATS_TEST_TMPDIR/none run -0 bash "$ROOT/$script" --help
+    [[ $output == *--prefix*--yes*"Exit codes"* ]]
+  done
+  [ ! -e "$BATS_TEST_TMPDIR/none" ]
+}
+
+@test "wrong arguments exit 2" {
+  for script in install.sh uninstall.sh; do
+    run -2 bash "$ROOT/$script" --nonsense
+    run -2 bash "$ROOT/$script" --prefix
+  done
+}
