@@ -1,0 +1,88 @@
+"""Puts a finished folder where the old one is, at once or not at all, one process at a time.
+
+Everything lies beside the target, on its filesystem: the lock, which the kernel releases with
+its holder, and the staging folders, of which any that the lock's holder finds is a dead run's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+
+from mempalace_toolkit.errors import ModelError
+
+_LOCK = ".mempalace-toolkit.lock"
+_STAGING = ".mempalace-toolkit-staging-"
+_PAUSE = 0.1
+
+
+@contextmanager
+def held(parent: Path, wait: float, progress: Callable[[str], None]) -> Iterator[None]:
+    """Hold the folder's lock. Raises ModelError if another process keeps it for `wait` seconds,
+    OSError if the folder cannot be written to."""
+    parent.mkdir(parents=True, exist_ok=True)
+    with (parent / _LOCK).open("a") as lock:
+        end = time.monotonic() + wait
+        told = False
+        while not _try_lock(lock.fileno()):
+            if time.monotonic() > end:
+                raise ModelError(
+                    f"another process has been making the model for {wait:g} s",
+                    f"Wait for it, or end the process that holds {parent / _LOCK}.",
+                )
+            if not told:
+                progress("Another process is making the model; waiting for it.")
+                told = True
+            time.sleep(_PAUSE)
+        yield
+
+
+@contextmanager
+def staging(parent: Path) -> Iterator[Path]:
+    """A private folder beside the target, removed at the end, with those that dead runs left."""
+    for left in parent.glob(f"{_STAGING}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = Path(mkdtemp(prefix=_STAGING, dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def swap(new: Path, target: Path, aside: Path) -> None:
+    """Move new to target, what was there to aside. An OSError leaves target as it was."""
+    for file in new.iterdir():
+        _flush(file)
+    _flush(new)
+    old = target.exists() or target.is_symlink()
+    if old:
+        target.rename(aside)
+    try:
+        new.rename(target)
+    except OSError:
+        if old:
+            aside.rename(target)
+        raise
+    _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _try_lock(number: int) -> bool:
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
