@@ -1,0 +1,74 @@
+"""The toolkit's own configuration file: what it may say, and what it says.
+
+```toml
+palace = "/srv/palace"            # default: MemPalace's own
+mempalace = "/opt/mp/mempalace"   # default: the one installed with the toolkit
+wait = 60                         # seconds to wait for the palace
+stall = 900                       # seconds without progress that end a mine
+include_subagents = false
+[wings]
+"/home/me/work/monorepo/api" = "api"
+```
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mempalace_toolkit.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the file says, with the defaults for what it leaves out. Times are in seconds."""
+
+    palace: str | None = None
+    mempalace: str | None = None
+    wait: float = 60.0
+    stall: float = 900.0
+    include_subagents: bool = False
+    wings: Mapping[str, str] = field(default_factory=dict)
+
+
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "palace": (str,),
+    "mempalace": (str,),
+    "wait": (int, float),
+    "stall": (int, float),
+    "include_subagents": (bool,),
+    "wings": (dict,),
+}
+
+
+def read_configuration(file: Path) -> Configuration:
+    """The configuration in `file`; the defaults where there is none.
+
+    Raises ConfigurationError, naming the file and the key, for anything that is not meant.
+    """
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Configuration()
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {error}", "mend that file") from error
+    for key, value in values.items():
+        _check(file, key, value)
+    return Configuration(**values)
+
+
+def _check(file: Path, key: str, value: Any) -> None:
+    kinds = _KINDS.get(key)
+    if kinds is None:
+        known = ", ".join(_KINDS)
+        raise ConfigurationError(f"{file}: unknown key `{key}`", f"known keys: {known}")
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        kind = kinds[0].__name__
+        raise ConfigurationError(f"{file}: `{key}` is not a {kind}", f"give it a {kind}")
+    if isinstance(value, int | float) and value < 0:
+        raise ConfigurationError(f"{file}: `{key}` is negative", "give it 0 or more")
+    if isinstance(value, dict) and not all(isinstance(name, str) for name in value.values()):
+        raise ConfigurationError(f"{file}: a name in [wings] is not a str", "quote it")

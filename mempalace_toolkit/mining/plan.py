@@ -1,0 +1,153 @@
+"""What a run would do with one session: pure, printable, the same for a dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from mempalace_toolkit.mining.ledger import RecordedPage, RecordedSession
+from mempalace_toolkit.sessions.model import Session, SessionRef, Turn
+from mempalace_toolkit.transcripts.render import GENERATION_MS, Page, render_pages, talk_digest
+
+Action = Literal["new", "grown", "rewritten", "unchanged", "skipped"]
+
+UNSETTLED_MS = 24 * 3600 * 1000
+"""How long after its last activity a session is read again whatever its change key says: a
+message that is still streaming reaches the store without moving the session's time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPlan:
+    """What becomes of one session: the record to keep, pages to write, pages to retire.
+
+    `known` tells that the ledger holds this very record already.
+    """
+
+    action: Action
+    record: RecordedSession
+    write: tuple[tuple[Page, RecordedPage], ...] = ()
+    retire: tuple[str, ...] = ()
+    known: bool = False
+
+    @property
+    def reason(self) -> str:
+        """Why it is skipped; empty otherwise."""
+        return self.record.skipped
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to write or to record."""
+        return not self.known or bool(self.write or self.retire)
+
+    def without_content(self) -> SessionPlan:
+        """The plan with the pages' bytes let go, once they are written."""
+        write = tuple((replace(page, content=b""), record) for page, record in self.write)
+        return replace(self, write=write)
+
+
+def label_of(ref: SessionRef) -> str:
+    """The agent's name on pages and drawers; sub-agents are told apart."""
+    return f"{ref.agent}-subagent" if ref.parent else ref.agent
+
+
+def plan_session(
+    session: Session,
+    wing: str,
+    known: RecordedSession | None,
+    pages: Sequence[RecordedPage],
+    now_ms: int,
+) -> SessionPlan:
+    """Compare a session as read with the ledger's record of it and of its pages.
+
+    Copied turns are left to the session they were copied from: `session.copied` must be 0
+    where that one is neither taken now nor remembered.
+    """
+    turns = session.turns[_own_start(session) :]
+    record = _record(session, turns, wing, now_ms)
+    if record.skipped:
+        return SessionPlan(
+            "skipped", record, retire=tuple(page.path for page in pages), known=record == known
+        )
+    fresh = render_pages(session.ref, record.label, turns)
+    before = {page.path: page for page in pages}
+    folder = f"{record.label}/{wing}"
+    write = []
+    for page in fresh:
+        path = f"{folder}/{page.name}"
+        old = before.pop(path, None)
+        if old is None or old.digest != page.digest or not _same_time(old, page):
+            write.append((page, _recorded_page(page, path, record)))
+    action = _action(record, known, turns, bool(write))
+    return SessionPlan(action, record, tuple(write), tuple(before), known=record == known)
+
+
+def _own_start(session: Session) -> int:
+    """Where a session's own turns begin: an answer of its own keeps the copied question."""
+    start = session.copied
+    while 0 < start < len(session.turns) and session.turns[start].role == "assistant":
+        start -= 1
+    return start
+
+
+def _record(session: Session, turns: Sequence[Turn], wing: str, now_ms: int) -> RecordedSession:
+    ref = session.ref
+    return RecordedSession(
+        agent=ref.agent,
+        id=ref.id,
+        label=label_of(ref),
+        wing=wing,
+        title=ref.title,
+        directory=ref.directory,
+        change_key=ref.change_key,
+        turns=len(turns),
+        digest=talk_digest(turns),
+        updated=ref.updated,
+        settled=ref.updated < now_ms - UNSETTLED_MS,
+        copied=session.copied,
+        copied_from=session.copied_from if session.copied else None,
+        skipped=_unqualified(session, turns),
+    )
+
+
+def _unqualified(session: Session, turns: Sequence[Turn]) -> str:
+    """Why a session is not mined; empty where it is."""
+    roles = {turn.role for turn in turns}
+    if not turns and session.copied:
+        return "all of it stands in the session it was forked from"
+    if "user" not in roles:
+        return "nothing visible was asked"
+    if "assistant" not in roles:
+        return "no visible answer"
+    return ""
+
+
+def _action(
+    record: RecordedSession,
+    known: RecordedSession | None,
+    turns: Sequence[Turn],
+    writes: bool,
+) -> Action:
+    if known is None or known.skipped:
+        return "new"
+    if known.digest == record.digest:
+        return "rewritten" if writes else "unchanged"
+    if known.turns < record.turns and talk_digest(turns[: known.turns]) == known.digest:
+        return "grown"
+    return "rewritten"
+
+
+def _same_time(old: RecordedPage, page: Page) -> bool:
+    return old.mtime_ms == page.mtime_ms + old.generation * GENERATION_MS
+
+
+def _recorded_page(page: Page, path: str, record: RecordedSession) -> RecordedPage:
+    return RecordedPage(
+        path=path,
+        agent=record.agent,
+        session=record.id,
+        folder=path.rpartition("/")[0],
+        number=page.number,
+        digest=page.digest,
+        mtime_ms=page.mtime_ms,
+    )

@@ -1,0 +1,80 @@
+"""Where the palace is and how MemPalace is set up to use it, by MemPalace's own rules.
+
+Read off MemPalace 3.11.0 (`mempalace/config.py`), without importing it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mempalace_toolkit.errors import ConfigurationError
+
+PALACE_VARIABLES = ("MEMPALACE_PALACE_PATH", "MEMPALACE_PALACE", "MEMPAL_PALACE_PATH")
+DATABASE = "chroma.sqlite3"
+
+
+@dataclass(frozen=True, slots=True)
+class PalaceLocation:
+    """A palace's folder, and the names of its backend and embedding model as configured."""
+
+    path: Path
+    backend: str
+    embedding_model: str
+
+    @property
+    def database(self) -> Path:
+        """chromadb's SQLite file; it exists from the first drawer on."""
+        return self.path / DATABASE
+
+    @property
+    def has_hnsw_index(self) -> bool:
+        """Whether the palace is chromadb's, the only backend with an index to check."""
+        return self.backend == "chroma"
+
+
+def locate_palace(
+    environment: Mapping[str, str], home: Path, chosen: Path | None = None
+) -> PalaceLocation:
+    """The palace that `mempalace` itself would use, or the `chosen` folder.
+
+    Raises ConfigurationError where MemPalace's config.json cannot be read as JSON.
+    """
+    folder = _configuration_folder(environment, home)
+    settings = _read_settings(folder / "config.json")
+    named = next((environment[v] for v in PALACE_VARIABLES if environment.get(v)), "")
+    text = str(chosen or named or settings.get("palace_path") or folder / "palace")
+    path = Path(home, text[2:]) if text.startswith("~/") else Path(text)
+    model = environment.get("MEMPALACE_EMBEDDING_MODEL") or settings.get("embedding_model")
+    return PalaceLocation(
+        path=path.absolute(),
+        backend=environment.get("MEMPALACE_BACKEND") or str(settings.get("backend") or "chroma"),
+        embedding_model=str(model or "minilm"),
+    )
+
+
+def _configuration_folder(environment: Mapping[str, str], home: Path) -> Path:
+    named = environment.get("MEMPALACE_CONFIG_DIR", "").strip()
+    if named:
+        return Path(home, named[2:]) if named.startswith("~/") else Path(named)
+    legacy = home / ".mempalace"
+    marks = ("config.json", "people_map.json", f"palace/{DATABASE}")
+    if any((legacy / mark).is_file() for mark in marks):
+        return legacy
+    base = environment.get("XDG_CONFIG_HOME", "").strip()
+    return (Path(base) if base.startswith("/") else home / ".config") / "mempalace"
+
+
+def _read_settings(file: Path) -> dict[str, object]:
+    try:
+        settings = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"MemPalace's configuration {file} cannot be read: {error}",
+            "mend or remove that file",
+        ) from error
+    return settings if isinstance(settings, dict) else {}

@@ -1,0 +1,158 @@
+"""What a run found and did: the values that the commands print as text or as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from mempalace_toolkit.errors import ExitCode, ToolkitError
+from mempalace_toolkit.mining.plan import Action, SessionPlan
+from mempalace_toolkit.palace.index import IndexReport
+from mempalace_toolkit.sessions.model import StoreFinding
+
+Status = Literal["ok", "noop", "damaged", "busy", "failed"]
+
+SCHEMA_VERSION = 1
+
+
+class Observer(Protocol):
+    """Who is told how a run goes on; the command line shows a bar or plain lines."""
+
+    def stage(self, text: str, total: int | None = None) -> None:
+        """A new stage begins; `total` is how many steps it has, where that is known."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Some steps of the stage are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLine:
+    """One session in a report. `updated` is milliseconds since the epoch."""
+
+    agent: str
+    id: str
+    wing: str
+    title: str
+    turns: int
+    updated: int
+    action: Action
+    reason: str
+
+    @classmethod
+    def of(cls, plan: SessionPlan) -> SessionLine:
+        """The line of a planned session."""
+        known = plan.record
+        return cls(
+            agent=known.label,
+            id=known.id,
+            wing=known.wing,
+            title=known.title,
+            turns=known.turns,
+            updated=known.updated,
+            action=plan.action,
+            reason=plan.reason,
+        )
+
+    def as_json(self) -> dict[str, object]:
+        """The object under `sessions`."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class WingLine:
+    """What was filed into one wing: sessions with something new, pages mined, drawers.
+
+    `drawers` is None where the backend cannot be counted. `result` is `filed`, or how
+    MemPalace's run over the wing ended otherwise.
+    """
+
+    wing: str
+    sessions: int
+    pages: int
+    drawers: int | None
+    result: str
+
+    def as_json(self) -> dict[str, object]:
+        """The object under `wings`."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(slots=True)
+class RunReport:
+    """Everything a run has to tell. `seconds` is the time spent a stage."""
+
+    command: str
+    palace: str
+    stores: Sequence[str] = ()
+    searched: Sequence[str] = ()
+    sessions: list[SessionLine] = field(default_factory=list)
+    wings: list[WingLine] = field(default_factory=list)
+    findings: list[StoreFinding] = field(default_factory=list)
+    drawers_before: int | None = None
+    drawers_after: int | None = None
+    index_before: IndexReport | None = None
+    index_after: IndexReport | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    log: str = ""
+    error: ToolkitError | None = None
+
+    @property
+    def actions(self) -> Counter[str]:
+        """How many sessions met which fate."""
+        return Counter(line.action for line in self.sessions)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit status that the run earns."""
+        return self.error.exit_code if self.error else ExitCode.OK
+
+    @property
+    def status(self) -> Status:
+        """The one word for the run."""
+        if self.error:
+            named: dict[int, Status] = {ExitCode.DAMAGED: "damaged", ExitCode.BUSY: "busy"}
+            return named.get(self.error.exit_code, "failed")
+        changed = {"new", "grown", "rewritten"} & set(self.actions)
+        return "ok" if changed or self.wings else "noop"
+
+    def as_json(self, listed: Sequence[SessionLine]) -> dict[str, object]:
+        """The run's JSON object, with the `listed` sessions one by one."""
+        actions = self.actions
+        return {
+            "version": SCHEMA_VERSION,
+            "command": self.command,
+            "status": self.status,
+            "palace": self.palace,
+            "stores": list(self.stores),
+            "searched": list(self.searched),
+            "counts": {
+                action: actions[action]
+                for action in ("new", "grown", "rewritten", "unchanged", "skipped")
+            },
+            "sessions": [line.as_json() for line in listed],
+            "wings": [line.as_json() for line in self.wings],
+            "drawers": {
+                "before": self.drawers_before,
+                "filed": self.filed,
+                "after": self.drawers_after,
+            },
+            "index": {
+                "before": self.index_before.as_json() if self.index_before else None,
+                "after": self.index_after.as_json() if self.index_after else None,
+            },
+            "findings": [
+                {name: getattr(finding, name) for name in finding.__slots__}
+                for finding in self.findings
+            ],
+            "seconds": {stage: round(spent, 3) for stage, spent in self.seconds.items()},
+            "log": self.log,
+            "error": self.error.as_json() if self.error else None,
+        }
+
+    @property
+    def filed(self) -> int | None:
+        """Drawers filed in all wings, None where they cannot be counted."""
+        counts = [line.drawers for line in self.wings]
+        return None if None in counts else sum(count or 0 for count in counts)

@@ -1,0 +1,170 @@
+"""A session's turns as pages: which exchanges a page holds, its bytes, its name, its time.
+
+All pure. A page is JSONL in the one shape MemPalace 3.11 reads together with dates: a
+`session` header with a version, then a `message` line a turn with an ISO timestamp.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+
+import orjson
+
+from mempalace_toolkit.sessions.model import SessionRef, Turn
+
+PAGE_EXCHANGES = 4
+"""Exchanges on a full page. Pages of 4 and of 8 are found equally well (measured over 367
+questions); the smaller page means less to embed again when a session grows."""
+
+LEAST_EXCHANGES = 3
+"""MemPalace cuts a file with fewer user turns by paragraph, and question and answer part."""
+
+OFFSET_STEPS = 1_800_000
+OFFSET_STEP_MS = 2
+"""MemPalace takes two mtimes less than 1 ms apart for equal, so offsets go in steps of 2 ms,
+over one hour."""
+
+GENERATION_MS = OFFSET_STEPS * OFFSET_STEP_MS
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MS = 253_402_300_799_999
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One file of a transcript.
+
+    `digest` names the talk alone (roles and texts), which is what MemPalace compares when it
+    looks for duplicates. `mtime_ms` is a function of the talk and its last time alone.
+    """
+
+    number: int
+    name: str
+    content: bytes
+    digest: str
+    mtime_ms: int
+    exchanges: int
+    turns: int
+
+
+def split_exchanges(turns: Sequence[Turn]) -> list[Sequence[Turn]]:
+    """Cut before every user turn; what an assistant says first is an exchange of its own."""
+    starts = [i for i, turn in enumerate(turns) if turn.role == "user" or i == 0]
+    return [turns[a:b] for a, b in zip(starts, [*starts[1:], len(turns)], strict=True)]
+
+
+def page_lengths(exchanges: int) -> list[int]:
+    """How many exchanges each page holds: full pages, and a last one of 3 to 6.
+
+    A remainder too short for a page of its own stays on the page before it, so that an
+    appended exchange changes the last page only.
+    """
+    if exchanges <= 0:
+        return []
+    full, rest = divmod(exchanges, PAGE_EXCHANGES)
+    lengths = [PAGE_EXCHANGES] * full
+    if rest >= LEAST_EXCHANGES or not lengths:
+        return [*lengths, rest] if rest else lengths
+    lengths[-1] += rest
+    return lengths
+
+
+def render_pages(ref: SessionRef, label: str, turns: Sequence[Turn]) -> list[Page]:
+    """The transcript of `turns`, page after page; empty where there are none."""
+    exchanges = split_exchanges(turns)
+    pages = []
+    start = 0
+    for number, length in enumerate(page_lengths(len(exchanges)), 1):
+        talk = [turn for exchange in exchanges[start : start + length] for turn in exchange]
+        pages.append(_render_page(ref, label, number, talk, length))
+        start += length
+    return pages
+
+
+def _render_page(
+    ref: SessionRef, label: str, number: int, talk: Sequence[Turn], exchanges: int
+) -> Page:
+    header = {
+        "type": "session",
+        "version": 3,
+        "id": ref.id,
+        "timestamp": iso_time(talk[0].time),
+        "cwd": ref.directory,
+        "agent": label,
+        "page": number,
+    }
+    lines = [orjson.dumps(header)]
+    lines += [_message_line(turn) for turn in talk]
+    digest = talk_digest(talk)
+    return Page(
+        number=number,
+        name=page_name(label, ref.id, number),
+        content=b"\n".join(lines) + b"\n",
+        digest=digest,
+        mtime_ms=page_mtime_ms(digest, talk[-1].time),
+        exchanges=exchanges,
+        turns=len(talk),
+    )
+
+
+def _message_line(turn: Turn) -> bytes:
+    return orjson.dumps(
+        {
+            "type": "message",
+            "timestamp": iso_time(turn.time),
+            "message": {"role": turn.role, "content": [{"type": "text", "text": turn.text}]},
+        }
+    )
+
+
+def talk_digest(turns: Sequence[Turn]) -> str:
+    """Thirty-two hex digits that name the roles and texts of `turns`, in order."""
+    digest = blake2b(digest_size=16)
+    for turn in turns:
+        text = turn.text.encode("utf-8", "replace")
+        digest.update(b"%c%d:" % (turn.role[0].encode(), len(text)))
+        digest.update(text)
+    return digest.hexdigest()
+
+
+def page_mtime_ms(digest: str, last_time: int, generation: int = 0) -> int:
+    """The page's modification time: its last turn's, moved by up to an hour by its talk.
+
+    Being a function of the content, it comes out the same when a lost spool is written
+    again, and different when the talk changed under an unchanged last turn. A higher
+    `generation` makes MemPalace read an unchanged page once more.
+    """
+    offset = int(digest[:12], 16) % OFFSET_STEPS * OFFSET_STEP_MS
+    return _bounded(last_time) + offset + generation * GENERATION_MS
+
+
+def iso_time(milliseconds: int) -> str:
+    """`2026-11-21T01:02:03.456Z`; times before 1970 and after 9999 are moved to the edge."""
+    moment = _EPOCH + timedelta(milliseconds=_bounded(milliseconds))
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _bounded(milliseconds: int) -> int:
+    return min(max(milliseconds, 0), _LAST_MS)
+
+
+def page_name(label: str, session: str, number: int) -> str:
+    """`opencode--ses_2f…--0003.jsonl`: agent, session and page, to trace a search hit by."""
+    return f"{label}--{file_safe(session)}--{number:04d}.jsonl"
+
+
+def file_safe(identifier: str) -> str:
+    """`identifier` as part of a file name: other characters as %XX, long ones shortened."""
+    safe = _UNSAFE.sub(lambda m: "".join(f"%{b:02X}" for b in _bytes(m[0])), identifier)
+    if len(safe) > 120:
+        return f"{safe[:80]}-{blake2b(_bytes(identifier), digest_size=8).hexdigest()}"
+    return safe or "%"
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

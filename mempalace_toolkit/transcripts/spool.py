@@ -1,0 +1,123 @@
+"""The spool: the folder of pages that MemPalace mines, one subfolder a label and wing.
+
+Pages are private talk: folders 0700, files 0600. A page is written beside and renamed, so
+that a reader sees the old one or the new one. `flush` is the barrier before anything is
+recorded as written: one for a whole batch, where an fsync a page would cost minutes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from mempalace_toolkit.errors import WriteUndoneError
+from mempalace_toolkit.transcripts.render import Page
+
+_TEMPORARY = ".writing-"
+
+
+def wing_folder(spool: Path, label: str, wing: str) -> Path:
+    """Where the pages of `wing` lie that carry `label`."""
+    return spool / label / wing
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder` for its owner alone, parents included."""
+    try:
+        missing = [folder, *folder.parents]
+        for path in reversed([p for p in missing if not p.exists()]):
+            path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise _undone(folder, error) from error
+
+
+def write_page(folder: Path, page: Page, mtime_ms: int) -> None:
+    """Put `page` into `folder`, atomically, with exactly that modification time.
+
+    Raises WriteUndoneError where the disk refuses; the page's old state is then in place.
+    """
+    temporary = folder / f"{_TEMPORARY}{os.getpid()}"
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            _write_all(descriptor, page.content)
+            os.utime(descriptor, ns=(mtime_ms * 1_000_000, mtime_ms * 1_000_000))
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, folder / page.name)  # noqa: PTH105
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _undone(folder / page.name, error) from error
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def touch_page(path: Path, mtime_ms: int) -> None:
+    """Give an unchanged page another modification time."""
+    try:
+        os.utime(path, ns=(mtime_ms * 1_000_000, mtime_ms * 1_000_000))
+    except OSError as error:
+        raise _undone(path, error) from error
+
+
+def flush(spool: Path) -> None:
+    """Wait until all that was written below `spool` is on its disk."""
+    try:
+        descriptor = os.open(spool, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        if not (sys.platform == "linux" and ctypes.CDLL(None).syncfs(descriptor) == 0):
+            os.sync()
+    finally:
+        os.close(descriptor)
+
+
+def page_names(folder: Path) -> set[str]:
+    """The pages that lie in `folder`; none where there is no folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries if entry.name.endswith(".jsonl")}
+    except FileNotFoundError:
+        return set()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed writer left half-written. The caller holds the palace's lock."""
+    for leftover in folder.glob(f"{_TEMPORARY}*"):
+        leftover.unlink(missing_ok=True)
+
+
+def write_ignore_list(folder: Path, names: Iterable[str]) -> None:
+    """Name pages for `mempalace sync` to drop; none removes the list.
+
+    MemPalace prunes what a `.gitignore` names and what a file's absence shows only where
+    another mined file of the folder still answers: a list works for the last page too.
+    """
+    lines = [f"/{name}\n" for name in sorted(names)]
+    target = folder / ".gitignore"
+    if not lines:
+        target.unlink(missing_ok=True)
+        return
+    temporary = folder / f"{_TEMPORARY}{os.getpid()}"
+    try:
+        temporary.write_text("".join(lines), encoding="utf-8")
+        temporary.chmod(0o600)
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise _undone(target, error) from error
+
+
+def _undone(path: Path, error: OSError) -> WriteUndoneError:
+    return WriteUndoneError(
+        f"cannot write {path}: {error.strerror or error}",
+        "free some space or mend the permissions, then run again: nothing was lost",
+    )

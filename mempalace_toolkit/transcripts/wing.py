@@ -1,0 +1,74 @@
+"""Which wing a session belongs to: the project it worked in, named as MemPalace names it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+
+UNPLACED = "no_project"
+"""The wing of sessions whose directory has no name: `/`, or none recorded."""
+
+LONGEST = 100
+"""Characters; MemPalace allows 128, and a folder name 255 bytes."""
+
+_NOT_ALLOWED = re.compile(r"[^\w .'-]")
+
+
+def normalise_wing(name: str) -> str:
+    """`name` by the rule of MemPalace's own miner, so that code and talk share a wing.
+
+    Lower case, spaces and hyphens as underscores (`normalize_wing_name`, MemPalace 3.11);
+    characters that its names may not hold become underscores too.
+    """
+    plain = _NOT_ALLOWED.sub("_", name.lower().replace(" ", "_").replace("-", "_"))
+    plain = plain.replace("..", "_")[:LONGEST].strip("_ .'")
+    while len(plain.encode()) > 240:
+        plain = plain[:-1]
+    return plain or UNPLACED
+
+
+def mapped_wing(directory: str, wings: Mapping[str, str]) -> str | None:
+    """The wing that `wings`, paths to names, gives `directory`: the longest path wins."""
+    for path in sorted(wings, key=len, reverse=True):
+        if directory == path or directory.startswith(path.rstrip("/") + "/"):
+            return normalise_wing(wings[path])
+    return None
+
+
+def project_wing(directory: str) -> str:
+    """The wing for talk that took place in `directory`, by the project it belongs to.
+
+    That is the git repository (a worktree and a subdirectory count to it), else the
+    directory itself.
+    """
+    if not directory.startswith("/"):
+        return normalise_wing(PurePath(directory).name)
+    return normalise_wing(_repository_name(directory) or PurePath(directory).name)
+
+
+def _repository_name(directory: str) -> str | None:
+    """The name of the main working tree's folder, or of a bare repository; None outside."""
+    try:
+        for folder in (Path(directory), *Path(directory).parents):
+            marker = folder / ".git"
+            if marker.is_dir():
+                return folder.name
+            if marker.is_file():
+                return _linked_name(folder, marker)
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+def _linked_name(folder: Path, marker: Path) -> str:
+    """A `.git` file: a worktree names its repository, a submodule stands for itself."""
+    with marker.open("rb") as file:
+        line = file.read(4096).decode("utf-8", "replace").strip()
+    target = Path(line.removeprefix("gitdir:").strip())
+    if target.parent.name != "worktrees":
+        return folder.name
+    repository = (folder / target).resolve().parent.parent
+    if repository.name == ".git":
+        return repository.parent.name
+    return repository.name.removesuffix(".git")
