@@ -1,0 +1,189 @@
+"""Opens one SQLite file for reading only, and leaves no trace beside it.
+
+`mode=ro` by itself creates missing -wal and -shm files and writes read marks into -shm.
+`readonly_shm` does neither, and reads beside a running writer; it needs both files to be
+there. A file in WAL mode without them has no writer: `immutable` reads it as it lies, and
+every reading checks afterwards that nothing has been written meanwhile. A -wal left without
+its -shm is read through a private copy, which is exact because nobody is writing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+from urllib.parse import quote
+
+from mempalace_toolkit.errors import StoreUnreadableError
+
+Value = TypeVar("Value")
+FileState = tuple[int, int, int] | None
+
+_MAGIC = b"SQLite format 3\0"
+_WAIT_SECONDS = 0.5
+_COPY_LIMIT = 1 << 30  # bytes; a larger one gets a -shm beside it rather than a copy
+_ATTEMPTS = 3
+
+
+def file_state(path: Path) -> FileState:
+    """Modification time, size and inode of a file; None where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """The file that SQLite keeps beside a database: `-wal`, `-shm`, `-journal`."""
+    return path.with_name(path.name + suffix)
+
+
+class Snapshot:
+    """One read transaction on one database file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._copy: TemporaryDirectory[str] | None = None
+        self._guarded: FileState = None
+        self._connection: sqlite3.Connection | None = None
+
+    def run(self, query: Callable[[sqlite3.Connection], Value]) -> Value:
+        """The query's value, taken from a consistent state of the file.
+
+        A file that changed under an `immutable` reading is opened again, with its writer's
+        -wal this time, and the query is repeated.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                value = query(self._opened())
+            except sqlite3.Error as error:
+                if not self._was_disturbed():
+                    raise self._explained(error) from error
+            else:
+                if not self._was_disturbed():
+                    return value
+            self.close()
+        raise _busy(self._path, "it is being written without a pause")
+
+    def close(self) -> None:
+        """End the transaction; a later `run` begins a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._copy is not None:
+            self._copy.cleanup()
+            self._copy = None
+        self._guarded = None
+
+    def _was_disturbed(self) -> bool:
+        return self._guarded is not None and file_state(self._path) != self._guarded
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+    def _open(self) -> sqlite3.Connection:
+        before = file_state(self._path)
+        in_wal_mode = _read_header(self._path)
+        wal = (file_state(beside(self._path, "-wal")) or (0, 0, 0))[1]
+        has_wal_file = beside(self._path, "-wal").exists()
+        has_index = beside(self._path, "-shm").exists()
+        journal = (file_state(beside(self._path, "-journal")) or (0, 0, 0))[1]
+        if not (in_wal_mode or wal) or journal:
+            return self._connect(self._path, "mode=ro")
+        if has_wal_file and has_index:
+            try:
+                return self._connect(self._path, "mode=ro&readonly_shm=1")
+            except sqlite3.OperationalError:
+                if wal:
+                    raise
+        if not wal:
+            self._guarded = before
+            return self._connect(self._path, "immutable=1")
+        copy = self._copied()
+        return self._connect(copy or self._path, "mode=ro")
+
+    def _connect(self, path: Path, options: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"file:{quote(bytes(path))}?{options}",
+            uri=True,
+            timeout=_WAIT_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            connection.text_factory = bytes
+            connection.execute("begin")
+            connection.execute("select count(*) from sqlite_master").fetchone()
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+    def _copied(self) -> Path | None:
+        """A private copy of database and -wal, unless they are too big or changed meanwhile."""
+        files = [self._path, beside(self._path, "-wal")]
+        before = [file_state(file) for file in files]
+        if sum(state[1] for state in before if state) > _COPY_LIMIT:
+            return None
+        folder = TemporaryDirectory(prefix="mempalace-toolkit-")
+        try:
+            for file in files:
+                shutil.copyfile(file, Path(folder.name, file.name))
+        except OSError:
+            folder.cleanup()
+            return None
+        if [file_state(file) for file in files] != before:
+            folder.cleanup()
+            return None
+        self._copy = folder
+        return Path(folder.name, self._path.name)
+
+    def _explained(self, error: sqlite3.Error) -> StoreUnreadableError:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return _busy(self._path, "opencode holds it")
+        if (file_state(beside(self._path, "-journal")) or (0, 0, 0))[1]:
+            return StoreUnreadableError(
+                f"{self._path}: a write was interrupted ({error})",
+                "start opencode once, which undoes that write, then run this again",
+            )
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY):
+            return StoreUnreadableError(
+                f"{self._path}: cannot be opened ({error})",
+                "give this user read access to the database, its -wal and its -shm file",
+            )
+        return StoreUnreadableError(
+            f"{self._path}: damaged ({error})",
+            "restore it from a copy, or recover it with sqlite3's .recover command",
+        )
+
+
+def _read_header(path: Path) -> bool:
+    """Whether the file is in WAL mode; an empty file is a database without tables."""
+    try:
+        with path.open("rb") as file:
+            header = file.read(20)
+    except OSError as error:
+        raise StoreUnreadableError(
+            f"{path}: cannot be read ({error.strerror})",
+            "give this user read access, or name another store with --store",
+        ) from error
+    if header and not header.startswith(_MAGIC):
+        raise StoreUnreadableError(
+            f"{path}: not an SQLite database",
+            "an opencode database is expected here: restore the file, or name another store "
+            "with --store",
+        )
+    return len(header) == 20 and 2 in header[18:20]
+
+
+def _busy(path: Path, reason: str) -> StoreUnreadableError:
+    error = StoreUnreadableError(f"{path}: busy, {reason}", "run this again in a moment")
+    error.retryable = True
+    return error

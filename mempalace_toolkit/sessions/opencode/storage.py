@@ -1,0 +1,163 @@
+"""The JSON `storage/` folder of opencode before 1.2 as a source of sessions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mempalace_toolkit.errors import StoreUnreadableError
+from mempalace_toolkit.sessions.model import SessionRef, StoreFinding
+from mempalace_toolkit.sessions.opencode.connection import FileState, file_state
+from mempalace_toolkit.sessions.opencode.decoding import (
+    MalformedError,
+    millis_of,
+    parse_object,
+    text_of,
+)
+from mempalace_toolkit.sessions.opencode.source import Entry, Reading, key_of
+from mempalace_toolkit.sessions.opencode.talk import (
+    Problems,
+    StoredMessage,
+    findings_of,
+    parse_revert,
+    role_of,
+    visible_text,
+    visible_turns,
+)
+
+
+class StorageSource:
+    """A `storage/` folder. Parts are found from messages, messages from sessions: files of
+    undone messages stay behind under `part/`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.findings: tuple[StoreFinding, ...] = ()
+        try:
+            next(iter(os.scandir(path)), None)
+        except OSError as error:
+            raise StoreUnreadableError(
+                f"{path}: cannot be read ({error.strerror})",
+                "give this user read access, or name another store with --store",
+            ) from error
+
+    def entries(self) -> list[Entry]:
+        """Every session file that can be read."""
+        found: dict[str, Entry] = {}
+        complaints = []
+        for file in self._session_files():
+            try:
+                entry = self._entry(file)
+            except (MalformedError, OSError):
+                text = "the session's file is not readable JSON; it was left out"
+                complaints.append(StoreFinding("malformed_row", text, str(file), file.stem))
+                continue
+            known = found.get(entry.ref.id)
+            if known is None or entry.ref.updated > known.ref.updated:
+                found[entry.ref.id] = entry
+        self.findings = tuple(complaints)
+        return list(found.values())
+
+    def read(self, entry: Entry) -> Reading:
+        """One session's visible turns."""
+        problems: Problems = Problems()
+        revert = parse_revert(entry.revert, problems)
+        messages = []
+        for file in self._message_files(entry.ref.id):
+            try:
+                messages.append(self._message(file, problems))
+            except (MalformedError, OSError):
+                problems["malformed_message"] += 1
+        messages.sort(key=lambda message: (message.order, message.id))
+        turns = visible_turns(messages, revert)
+        return Reading(turns, findings_of(problems, str(self.path), entry.ref.id))
+
+    def session_ids(self) -> frozenset[str]:
+        """The ids of the session files, by their names."""
+        return frozenset(file.stem for file in self._session_files())
+
+    def stamp(self) -> str:
+        """Every file that a listing looks at; slow on a big folder, but these are old ones."""
+        files = self._session_files()
+        return key_of([(file.name, file_state(file), *self._state(file.stem)) for file in files])
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _session_files(self) -> list[Path]:
+        return sorted(self.path.glob("session/*/*.json"))
+
+    def _message_files(self, session: str) -> Iterator[Path]:
+        yield from _json_files(self.path / "message", session)
+
+    def _state(self, session: str) -> list[tuple[str, FileState, FileState]]:
+        return [
+            (file.name, file_state(file), file_state(self.path / "part" / file.stem))
+            for file in self._message_files(session)
+        ]
+
+    def _entry(self, file: Path) -> Entry:
+        value, _ = parse_object(file.read_bytes())
+        session = text_of(value.get("id")) or file.stem
+        time = _object(value.get("time"))
+        state = self._state(session)
+        ref = SessionRef(
+            agent="opencode",
+            id=session,
+            title=text_of(value.get("title")) or "",
+            directory=text_of(value.get("directory")) or "",
+            created=millis_of(time.get("created")),
+            updated=millis_of(time.get("updated"), millis_of(time.get("created"))),
+            change_key=key_of(file_state(file), state),
+            source=str(self.path),
+            parent=text_of(value.get("parentID")) or None,
+            archived=millis_of(time.get("archived")) > 0,
+        )
+        return Entry(ref, self._first(session), None, value.get("revert"))
+
+    def _first(self, session: str) -> int | None:
+        """When the first message was made; ids grow with time, also those of a fork's copies."""
+        for file in self._message_files(session):
+            try:
+                value, _ = parse_object(file.read_bytes())
+            except (MalformedError, OSError):
+                return None
+            return millis_of(_object(value.get("time")).get("created"))
+        return None
+
+    def _message(self, file: Path, problems: Problems) -> StoredMessage:
+        value, _ = parse_object(file.read_bytes())
+        message = text_of(value.get("id")) or file.stem
+        time = millis_of(_object(value.get("time")).get("created"))
+        texts = []
+        for part in _json_files(self.path / "part", message):
+            try:
+                content, repaired = parse_object(part.read_bytes())
+            except (MalformedError, OSError):
+                problems["malformed_part"] += 1
+                continue
+            text = visible_text(content)
+            if text is not None:
+                if repaired:
+                    problems["repaired_text"] += 1
+                texts.append((text_of(content.get("id")) or part.stem, text))
+        return StoredMessage(message, role_of(value), time, time, tuple(sorted(texts)))
+
+
+def names_stamp(path: Path) -> str:
+    """Differs whenever a session's file in a storage folder came or went."""
+    folders = [path, path / "session", *sorted(path.glob("session/*"))]
+    return key_of([(folder.name, file_state(folder)) for folder in folders])
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _json_files(folder: Path, name: str) -> Iterator[Path]:
+    """The JSON files in a folder's subfolder, by name; an id with a slash in it has none."""
+    if not name or name in (".", "..") or "/" in name or "\0" in name:
+        return
+    yield from sorted((folder / name).glob("*.json"))
