@@ -17,6 +17,12 @@ Status = Literal["ok", "noop", "damaged", "busy", "failed"]
 SCHEMA_VERSION = 1
 
 
+def error_status(error: ToolkitError) -> Status:
+    """The one word for a command that ended with `error`."""
+    named: dict[int, Status] = {ExitCode.DAMAGED: "damaged", ExitCode.BUSY: "busy"}
+    return named.get(error.exit_code, "failed")
+
+
 class Observer(Protocol):
     """Who is told how a run goes on; the command line shows a bar or plain lines."""
 
@@ -112,8 +118,7 @@ class RunReport:
     def status(self) -> Status:
         """The one word for the run."""
         if self.error:
-            named: dict[int, Status] = {ExitCode.DAMAGED: "damaged", ExitCode.BUSY: "busy"}
-            return named.get(self.error.exit_code, "failed")
+            return error_status(self.error)
         changed = {"new", "grown", "rewritten"} & set(self.actions)
         return "ok" if changed or self.wings else "noop"
 

@@ -159,7 +159,7 @@ class Ledger:
     def record_session(self, session: RecordedSession) -> None:
         """Replace what is known of a session."""
         self._db.execute(
-            f"insert or replace into sessions values({'?,' * 14} 1)",  # noqa: S608
+            f"insert or replace into sessions values({'?,' * 14} 1)",
             [getattr(session, name) for name in RecordedSession.__slots__],
         )
 

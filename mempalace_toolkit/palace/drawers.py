@@ -80,7 +80,7 @@ def count_drawers(palace: PalaceLocation) -> DrawerCount:
         if database is None:
             return DrawerCount()
         drawers = database.execute(
-            f"select count(*) {_OF_COLLECTION} where true {_NOT_SENTINEL}",  # noqa: S608
+            f"select count(*) {_OF_COLLECTION} where true {_NOT_SENTINEL}",
             [COLLECTION],
         ).fetchone()[0]
         mark = database.execute(
@@ -100,7 +100,7 @@ def filed_since(palace: PalaceLocation, mark: int) -> dict[str, int]:
             select w.string_value, count(*) {_OF_COLLECTION}
             join embedding_metadata w on w.id = e.id and w.key = 'wing'
             where e.seq_id > ? {_NOT_SENTINEL} group by w.string_value
-        """  # noqa: S608
+        """
         return dict(database.execute(query, [COLLECTION, mark]).fetchall())
 
 

@@ -1,0 +1,58 @@
+"""Where a command ends: one line for an expected failure, its exit code, JSON when asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+from mempalace_toolkit.errors import ExitCode, ToolkitError
+from mempalace_toolkit.report import SCHEMA_VERSION, error_status
+
+
+def end_with(command: str, as_json: bool, verbose: int, work: Callable[[], int]) -> int:
+    """Run a command's work and turn what it raises into an exit status.
+
+    An expected failure is one line and its remedy. A bug keeps its traceback and exits 1.
+    """
+    try:
+        return work()
+    except ToolkitError as error:
+        if verbose > 1:
+            traceback.print_exc()
+        if as_json:
+            print_json(failure(command, error))
+        tell(f"{command}: {error.message}")
+        if error.hint:
+            tell(f"  {error.hint}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        tell(f"{command}: interrupted; what was begun is made up for by the next run")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
+
+
+def failure(command: str, error: ToolkitError) -> dict[str, object]:
+    """The JSON answer of a command that got nowhere."""
+    return {
+        "version": SCHEMA_VERSION,
+        "command": command,
+        "status": error_status(error),
+        "error": error.as_json(),
+    }
+
+
+def print_json(answer: dict[str, object]) -> None:
+    """One object on stdout, readable by people too."""
+    text = json.dumps(answer, ensure_ascii=False, indent=2)
+    sys.stdout.write(text.encode("utf-8", "replace").decode() + "\n")
+    sys.stdout.flush()
+
+
+def tell(line: str) -> None:
+    """A line of the story, on stderr."""
+    print(line.encode("utf-8", "replace").decode(), file=sys.stderr, flush=True)

@@ -1,0 +1,58 @@
+"""What the commands take from the process: environment, home, clock; nothing below reads it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from mempalace_toolkit.config import Configuration, read_configuration
+from mempalace_toolkit.palace.location import PalaceLocation, locate_palace
+
+NAME = "mempalace-toolkit"
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The user's places and settings. `now_ms` is the time at which the command began."""
+
+    environment: Mapping[str, str]
+    home: Path
+    data: Path
+    state: Path
+    configuration_file: Path
+    now_ms: int
+
+    @classmethod
+    def of_process(cls) -> Surroundings:
+        """The surroundings of this process."""
+        return cls(
+            environment=dict(os.environ),
+            home=Path.home(),
+            data=platformdirs.user_data_path(NAME),
+            state=platformdirs.user_state_path(NAME),
+            configuration_file=platformdirs.user_config_path(NAME) / "config.toml",
+            now_ms=time.time_ns() // 1_000_000,
+        )
+
+    def configuration(self) -> Configuration:
+        """The configuration file's content. Raises ConfigurationError."""
+        return read_configuration(self.configuration_file)
+
+    def palace(self, chosen: Path | None, configuration: Configuration) -> PalaceLocation:
+        """The palace: named on the command line, else configured, else MemPalace's own."""
+        configured = Path(configuration.palace).expanduser() if configuration.palace else None
+        return locate_palace(self.environment, self.home, chosen or configured)
+
+    def xdg_data_home(self) -> Path:
+        """Where opencode keeps its data: it follows XDG on macOS too."""
+        named = self.environment.get("XDG_DATA_HOME", "")
+        return Path(named) if named.startswith("/") else self.home / ".local" / "share"
+
+    def get(self, variable: str) -> str | None:
+        """An environment variable, None where it is unset or empty."""
+        return self.environment.get(variable) or None

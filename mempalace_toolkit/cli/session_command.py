@@ -1,0 +1,263 @@
+"""The whole job as a command: the options that `mempalace-session` and its pi twin share."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mempalace_toolkit import __version__
+from mempalace_toolkit.cli.boundary import end_with, print_json, tell
+from mempalace_toolkit.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from mempalace_toolkit.cli.environment import Surroundings
+    from mempalace_toolkit.pipeline import RunRequest
+    from mempalace_toolkit.report import RunReport
+    from mempalace_toolkit.sessions.model import Agent, Store
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCommand:
+    """What tells one agent's command from the other's.
+
+    `searched` and `locate` give the places of its store: those looked at, those there.
+    """
+
+    name: str
+    agent: Agent
+    searched: Callable[[Surroundings], Sequence[Path]]
+    locate: Callable[[Surroundings], Sequence[Path]]
+    open_store: Callable[[Sequence[Path]], Store]
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The command line of one run, as typed."""
+
+    dry_run: bool
+    as_json: bool
+    palace: Path | None
+    store: Path | None
+    wing: str | None
+    since: str | None
+    limit: int | None
+    session: str | None
+    include_subagents: bool
+    repair: str
+    wait: float | None
+    verbose: int
+    quiet: bool
+
+
+def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str) -> None:
+    """Parse the command line of this process, do the job, exit."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+    @app.command(name, help=about, context_settings={"help_option_names": ["-h", "--help"]})
+    def job(
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="List what would happen; write nothing.")
+        ] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+        palace: Annotated[
+            Path | None, typer.Option(metavar="DIR", help="Another palace than MemPalace's.")
+        ] = None,
+        store: Annotated[
+            Path | None, typer.Option(metavar="PATH", help="Another session store.")
+        ] = None,
+        wing: Annotated[
+            str | None, typer.Option(metavar="NAME", help="File everything into this wing.")
+        ] = None,
+        since: Annotated[
+            str | None,
+            typer.Option(metavar="DATE", help="Only sessions active since: 2026-11-01, 7d, 12h."),
+        ] = None,
+        limit: Annotated[
+            int | None, typer.Option(metavar="N", min=1, help="At most N sessions, newest first.")
+        ] = None,
+        session: Annotated[
+            str | None, typer.Option(metavar="ID", help="Only this session.")
+        ] = None,
+        include_subagents: Annotated[
+            bool, typer.Option("--include-subagents", help="Also sub-agents' sessions, labelled.")
+        ] = False,
+        repair: Annotated[
+            str, typer.Option(metavar="auto|always|never", help="When to repair the index.")
+        ] = "auto",
+        no_repair: Annotated[
+            bool, typer.Option("--no-repair", help="Same as --repair never.")
+        ] = False,
+        wait: Annotated[
+            float | None,
+            typer.Option(metavar="SECONDS", min=0, help="How long to wait for a busy palace (60)."),
+        ] = None,
+        verbose: Annotated[
+            int, typer.Option("-v", "--verbose", count=True, help="More on stderr.")
+        ] = 0,
+        quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Less on stderr.")] = False,
+        version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    ) -> None:
+        if version:
+            print(f"{name} {__version__}")
+            return
+        choices = Choices(
+            dry_run=dry_run,
+            as_json=as_json,
+            palace=palace,
+            store=store,
+            wing=wing,
+            since=since,
+            limit=limit,
+            session=session,
+            include_subagents=include_subagents,
+            repair="never" if no_repair else repair,
+            wait=wait,
+            verbose=verbose,
+            quiet=quiet,
+        )
+        work = _work(agent_command, choices)
+        raise typer.Exit(end_with(name, as_json, verbose, work))
+
+    app()
+
+
+def _work(agent_command: Callable[[], AgentCommand], choices: Choices) -> Callable[[], int]:
+    def work() -> int:
+        from mempalace_toolkit.cli.environment import Surroundings
+
+        if choices.repair not in ("auto", "always", "never"):
+            raise UsageError(
+                f"--repair takes auto, always or never, not {choices.repair!r}", "see --help"
+            )
+        surroundings = Surroundings.of_process()
+        return _take(agent_command(), choices, surroundings)
+
+    return work
+
+
+def _take(command: AgentCommand, choices: Choices, surroundings: Surroundings) -> int:
+    """Open the store and run or survey; the exit status."""
+    places = [choices.store] if choices.store else command.locate(surroundings)
+    if not places:
+        return _nothing_to_do(command, choices, surroundings)
+    request = _request(command, choices, surroundings)
+    with closing(command.open_store(places)) as store:
+        report = _survey_or_run(store, request, choices, surroundings)
+    failures = getattr(store, "failures", ())
+    if failures and report.error is None:
+        report.error = failures[0]
+    return _tell_report(report, choices)
+
+
+def _survey_or_run(
+    store: Store, request: RunRequest, choices: Choices, surroundings: Surroundings
+) -> RunReport:
+    from mempalace_toolkit import pipeline
+    from mempalace_toolkit.cli.progress import progress_for
+    from mempalace_toolkit.log import open_log
+
+    if choices.dry_run:
+        return pipeline.survey(store, request)
+    moment = datetime.fromtimestamp(surroundings.now_ms / 1000, UTC)
+    name = f"{moment:%Y%m%dT%H%M%S}-{request.command}.log"
+    path, log = open_log(surroundings.state / "logs", name)
+    with log, progress_for(choices.quiet or choices.as_json) as progress:
+        report = pipeline.run(store, request, progress, log)
+    report.log = str(path)
+    return report
+
+
+def _request(command: AgentCommand, choices: Choices, surroundings: Surroundings) -> RunRequest:
+    from mempalace_toolkit.mining.selection import Selection
+    from mempalace_toolkit.model.ensure import ModelRequest
+    from mempalace_toolkit.model.location import model_folder
+    from mempalace_toolkit.pipeline import RunRequest
+
+    settings = surroundings.configuration()
+    selection = Selection(
+        wing=choices.wing,
+        since_ms=since_ms(choices.since, surroundings.now_ms) if choices.since else None,
+        limit=choices.limit,
+        session=choices.session,
+        include_subagents=choices.include_subagents or settings.include_subagents,
+        wings=settings.wings,
+    )
+    return RunRequest(
+        command=command.name,
+        agent=command.agent,
+        palace=surroundings.palace(choices.palace, settings),
+        data=surroundings.data,
+        home=surroundings.home,
+        model=ModelRequest(cache=model_folder(surroundings.home)),
+        environment=surroundings.environment,
+        now_ms=surroundings.now_ms,
+        selection=selection,
+        mempalace=settings.mempalace,
+        wait=settings.wait if choices.wait is None else choices.wait,
+        stall=settings.stall,
+    )
+
+
+def _nothing_to_do(command: AgentCommand, choices: Choices, surroundings: Surroundings) -> int:
+    from mempalace_toolkit.report import RunReport
+
+    searched = [str(place) for place in command.searched(surroundings)]
+    if choices.as_json:
+        palace = surroundings.palace(choices.palace, surroundings.configuration())
+        report = RunReport(command.name, str(palace.path), searched=searched)
+        print_json(report.as_json([]))
+    elif not choices.quiet:
+        print(f"Nothing to do: no {command.agent} sessions on this machine. Looked at:")
+        print("\n".join(f"  {place}" for place in searched))
+    return ExitCode.OK
+
+
+def _tell_report(report: RunReport, choices: Choices) -> int:
+    from mempalace_toolkit.cli import text
+
+    if choices.as_json:
+        listed = report.sessions
+        if not choices.dry_run:
+            listed = [line for line in listed if line.action not in ("unchanged", "skipped")]
+        print_json(report.as_json(listed))
+    else:
+        width = shutil.get_terminal_size().columns
+        if choices.dry_run:
+            print(text.session_table(report.sessions, width))
+            print(text.dry_run_summary(report))
+        elif not choices.quiet:
+            print(text.run_summary(report, width))
+    if report.error:
+        tell(f"{report.command}: {report.error.message}")
+        tell(f"  {report.error.hint}")
+    if not choices.quiet:
+        for line in text.finding_lines(report):
+            tell(line)
+    sys.stdout.flush()
+    return report.exit_code
+
+
+def since_ms(written: str, now_ms: int) -> int:
+    """`2026-11-01`, `2026-11-01T12:00` (local time), `7d` or `12h` as milliseconds.
+
+    Raises UsageError for anything else.
+    """
+    span = re.fullmatch(r"(\d{1,5})([dh])", written)
+    if span:
+        unit = timedelta(days=1) if span[2] == "d" else timedelta(hours=1)
+        return now_ms - int(span[1]) * unit // timedelta(milliseconds=1)
+    try:
+        return int(datetime.fromisoformat(written).timestamp() * 1000)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(
+            f"--since {written!r} is no date", "write 2026-11-01, 2026-11-01T12:00, 7d or 12h"
+        ) from error

