@@ -77,7 +77,7 @@ class DatabaseSource:
         if session in self._in_v2:
             turns = turns_of(rows, revert)
         elif self._schema.has("message"):
-            messages = read_messages(db, session, problems)
+            messages = read_messages(db, session, problems, silent=bool(rows))
             turns = (
                 merged_turns(messages, rows, revert) if rows else (visible_turns(messages, revert))
             )

@@ -23,12 +23,10 @@ def parse_object(data: object) -> tuple[dict[str, Any], bool]:
     """
     if not isinstance(data, bytes):
         raise MalformedError
-    repaired = False
     try:
-        value = orjson.loads(data)
+        value, repaired = orjson.loads(data), False
     except orjson.JSONDecodeError:
-        value = _parse_leniently(data)
-        repaired = True
+        value, repaired = _parse_leniently(data), True
     if not isinstance(value, dict):
         raise MalformedError
     return value, repaired
@@ -45,6 +43,8 @@ def text_of(value: object) -> str | None:
 
 def millis_of(value: object, default: int = 0) -> int:
     """A time in milliseconds since the epoch, or the default where it cannot be one."""
+    if type(value) is int and 0 <= value <= _LATEST_MILLIS:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         return default
     return int(value) if 0 <= value <= _LATEST_MILLIS else default

@@ -34,31 +34,46 @@ select id, message_id, data from part where session_id = ? and (
 
 
 def read_messages(
-    connection: sqlite3.Connection, session: str, problems: Problems
+    connection: sqlite3.Connection, session: str, problems: Problems, *, silent: bool
 ) -> list[StoredMessage]:
-    """The session's messages in order; what cannot be read is counted and left out."""
-    texts: dict[bytes, list[tuple[str, str]]] = {}
-    for part, message, data in connection.execute(_PARTS, (session,)):
-        text = _text(data, problems)
-        if text is not None:
-            texts.setdefault(message, []).append((text_of(part) or "", text))
+    """The session's messages in order; what cannot be read is counted and left out.
+
+    Messages without a visible word are only wanted (`silent`) for comparing them with the
+    rows of another table.
+    """
+    texts = _texts_by_message(connection, session, problems)
     messages = []
     for message, created, data in connection.execute(_MESSAGES, (session,)):
-        parts = texts.pop(message, ())
+        parts = texts.pop(message, None)
+        if parts is None and not silent:
+            continue
         try:
             value, _ = parse_object(data)
         except MalformedError:
             problems["malformed_message"] += 1
             continue
-        times = value.get("time")
         order = millis_of(created)
+        times = value.get("time")
         said = millis_of(times.get("created"), order) if isinstance(times, dict) else order
+        if parts is not None and len(parts) > 1:
+            parts.sort()
         messages.append(
-            StoredMessage(text_of(message) or "", role_of(value), said, order, tuple(sorted(parts)))
+            StoredMessage(text_of(message) or "", role_of(value), said, order, parts or ())
         )
     if texts:
         problems["orphan_part"] += sum(map(len, texts.values()))
     return messages
+
+
+def _texts_by_message(
+    connection: sqlite3.Connection, session: str, problems: Problems
+) -> dict[object, list[tuple[str, str]]]:
+    texts: dict[object, list[tuple[str, str]]] = {}
+    for part, message, data in connection.execute(_PARTS, (session,)):
+        text = _text(data, problems)
+        if text is not None:
+            texts.setdefault(message, []).append((text_of(part) or "", text))
+    return texts
 
 
 def _text(data: object, problems: Problems) -> str | None:

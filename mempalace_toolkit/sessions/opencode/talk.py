@@ -6,10 +6,10 @@ Shared by the JSON store and the `message`/`part` tables, which hold the same ob
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 from mempalace_toolkit.sessions.model import Role, StoreFinding, Turn
 from mempalace_toolkit.sessions.opencode.decoding import MalformedError, parse_object, text_of
@@ -25,15 +25,17 @@ _EXPLAINED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
-    """A message with the texts of its visible parts, by part id. `order` is its row's time."""
+class StoredMessage(NamedTuple):
+    """A message with the texts of its visible parts, by part id. `order` is its row's time.
+
+    A tuple, because a store has hundreds of thousands of them.
+    """
 
     id: str
     role: Role | None
     time: int
     order: int
-    texts: tuple[tuple[str, str], ...]
+    texts: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +86,13 @@ def visible_turns(messages: Iterable[StoredMessage], revert: Revert | None) -> l
     """The turns of messages given in order, less what the revert hides."""
     turns = []
     for message in messages:
-        texts: Iterable[str] = (text for _, text in message.texts)
+        texts = [text for _, text in message.texts]
         if revert is not None and message.id >= revert.message:
             if revert.part is None or message.id != revert.message:
                 continue
-            texts = (text for part, text in message.texts if part < revert.part)
-        text = "\n".join(texts)
-        if text and message.role is not None:
-            turns.append(make_turn(message.role, text, message.time))
+            texts = [text for part, text in message.texts if part < revert.part]
+        if texts and message.role is not None:
+            turns.append(make_turn(message.role, "\n".join(texts), message.time))
     return turns
 
 
