@@ -38,5 +38,5 @@ setup_file() {
   printf '#!/bin/sh\nexit 1\n' >"$BATS_TEST_TMPDIR/path/python3"
   chmod +x "$BATS_TEST_TMPDIR/path/python3"
   PATH=$BATS_TEST_TMPDIR/path:$PATH run -78 "$BATS_TEST_TMPDIR/bin/mempalace-toolkit" --help
-  [[ $output == *"make .venv"* ]]
+  says "make .venv"
 }

@@ -1,5 +1,5 @@
 # Loaded by every bats file: the checkout, a home of the test's own, and the packages fetched once.
-# shellcheck disable=SC2034  # used by the files that load this
+# shellcheck disable=SC2034,SC2154  # used by the files that load this; $output is what `run` kept
 
 bats_require_minimum_version 1.5.0
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
@@ -25,6 +25,16 @@ fetch_packages() {
     { tail -n 5 "$BATS_FILE_TMPDIR/fetch.log" >&2 && return 1; }
   export PIP_NO_INDEX=1 PIP_FIND_LINKS=$wheels PIP_NO_COMPILE=1
   export UV_NO_INDEX=1 UV_FIND_LINKS=$wheels
+}
+
+says() { # each word is in the output that `run` kept
+  local word
+  for word in "$@"; do
+    case $output in
+      *"$word"*) ;;
+      *) printf 'not said: %s\nbut: %s\n' "$word" "$output" && return 1 ;;
+    esac
+  done
 }
 
 answer() { # BIN: the three commands start, from anywhere, with next to no environment.
