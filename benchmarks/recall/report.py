@@ -1,0 +1,76 @@
+"""The benchmark's figures as values, and as a table of at most 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+
+from scores import Difference, Shares
+
+WIDTH = 80
+
+
+@dataclass(frozen=True, slots=True)
+class PalaceFigures:
+    """One palace: `same_drawers` are those whose text MemPalace alone has filed as well.
+
+    `found` is by language, `all` first. Seconds are wall-clock, starts of processes included.
+    """
+
+    name: str
+    files: int
+    drawers: int
+    same_drawers: int
+    mine_seconds: float
+    ask_seconds: float
+    found: dict[str, Shares]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Everything measured; `session` and `passage` compare the first palace with the last.
+
+    `lost` are the questions whose passage the last found and the first did not.
+    """
+
+    machine: str
+    sessions: int
+    questions: int
+    palaces: tuple[PalaceFigures, ...]
+    session: Difference
+    passage: Difference
+    lost: tuple[str, ...]
+
+
+def render_table(result: Result) -> str:
+    """The figures for people."""
+    lines = textwrap.wrap(f"Recall in the first five hits. {result.machine}", WIDTH)
+    lines.append(f"{result.sessions} sessions, {result.questions} questions, no wing given")
+    lines += [
+        "",
+        f"{'palace':<14}{'files':>7}{'drawers':>9}{'as alone':>10}{'mine s':>9}{'ask s':>9}",
+    ]
+    for palace in result.palaces:
+        lines.append(
+            f"{palace.name:<14}{palace.files:>7}{palace.drawers:>9}{palace.same_drawers:>10}"
+            f"{palace.mine_seconds:>9.1f}{palace.ask_seconds:>9.1f}"
+        )
+    heads = f"{'session':>10}{'passage':>10}{'MRR ses.':>10}{'MRR pas.':>10}"
+    lines += ["", f"{'palace':<14}{'talk':>5}{'asked':>7}{heads}"]
+    for palace in result.palaces:
+        for group, row in palace.found.items():
+            lines.append(
+                f"{palace.name:<14}{group:>5}{row.questions:>7}{row.session:>10.3f}"
+                f"{row.passage:>10.3f}{row.session_mrr:>10.3f}{row.passage_mrr:>10.3f}"
+            )
+    lines += ["", f"{result.palaces[0].name} minus {result.palaces[-1].name}, 95 % interval:"]
+    lines += [_verdict("session", result.session), _verdict("passage", result.passage)]
+    lines += [f"  lost: {text}"[:WIDTH] for text in result.lost]
+    return "\n".join(lines)
+
+
+def _verdict(what: str, difference: Difference) -> str:
+    said = "WORSE" if difference.worse else "not worse"
+    return (
+        f"{what:<9}{difference.mean:+.3f} ({difference.low:+.3f} to {difference.high:+.3f}) {said}"
+    )
