@@ -20,6 +20,7 @@ MAX_LINE = 256 << 20
 
 LATEST_TIME = 253_402_300_799_999  # the end of the year 9999
 SECONDS_BELOW = 100_000_000_000  # a smaller number counts seconds, not milliseconds
+ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 PADDING = b"\0 \t\r\n"
 
@@ -81,8 +82,10 @@ def parse_line(line: bytes) -> tuple[object, bool]:
     text = line.strip(PADDING).decode("utf-8-sig", "replace")
     try:
         value = json.loads(text, strict=False)
-        flat = json.dumps(value, ensure_ascii=False)
-        return json.loads(LONE_SURROGATE.sub("\ufffd", flat)), True
+        if ESCAPED_SURROGATE.search(text):
+            flat = LONE_SURROGATE.sub("\ufffd", json.dumps(value, ensure_ascii=False))
+            value = json.loads(flat)
+        return value, True
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
 
@@ -137,12 +140,12 @@ def milliseconds(value: object) -> int | None:
         except (ValueError, OverflowError):
             return None
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        if not 0 <= value <= LATEST_TIME:  # refuses nan and infinity too
-            return None
         number = value * 1000 if value < SECONDS_BELOW else value
     else:
         return None
-    return min(max(math.floor(number + 0.5), 0), LATEST_TIME)
+    if not 0 <= number <= LATEST_TIME:  # refuses nan and infinity too
+        return None
+    return math.floor(number + 0.5)
 
 
 def _string(value: object) -> str:

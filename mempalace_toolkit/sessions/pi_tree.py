@@ -26,12 +26,13 @@ class Branch:
 
 
 def live_branch(entries: Sequence[Entry], linear: bool) -> Branch:
-    """The way from the last entry to the root.
+    """The way from the last entry to the root; a `linear` file (version 1) has no branches.
 
     Where a link is missing or broken, the way goes on with the entry before it in the file: a
-    lost line was most likely written between the two. In a `linear` file (version 1, no ids)
-    that is the rule and no break. Of entries with one id the last counts.
+    lost line was most likely written between the two. Of entries with one id the last counts.
     """
+    if linear:
+        return Branch(tuple(entries))
     place = {entry.id: position for position, entry in enumerate(entries) if entry.id}
     passed = bytearray(len(entries))
     for position, entry in enumerate(entries):
@@ -48,7 +49,7 @@ def live_branch(entries: Sequence[Entry], linear: bool) -> Branch:
             break
         target = place.get(entry.parent, -1) if entry.parent else -1
         if target < 0 or passed[target]:
-            breaks += not (linear and not entry.parent)
+            breaks += 1
             target = passed.rfind(0, 0, position)
         position = target
     return Branch(tuple(reversed(way)), breaks, repeats)
