@@ -29,6 +29,16 @@ TEXT
 commands='mempalace-session mempalace-pi-session mempalace-toolkit'
 share=share/mempalace-toolkit
 TAB=$(printf '\t')
+# The kernel releases it however this ends. A file system without locks is no reason to refuse.
+lock_fd_9='
+import fcntl, sys
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    sys.exit(1)
+except OSError:
+    pass
+'
 
 say() { printf '%s\n' "$*" >&2; }
 fail() {
@@ -111,7 +121,7 @@ make_folder() {
 
 lock() {
   exec 9<"$share"
-  "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null ||
+  "$python" -c "$lock_fd_9" ||
     fail 75 "another install.sh or uninstall.sh is at work in $prefix" "Try again when it has ended."
 }
 
@@ -309,7 +319,14 @@ main() {
     *":$prefix/bin:"*) ;;
     *) say "$prefix/bin is not on your PATH. Add it: export PATH=\"$prefix/bin:\$PATH\"" ;;
   esac
-  if [ "$model" = 1 ]; then "$prefix/bin/mempalace-toolkit" model ensure </dev/null; fi
+  if [ "$model" = 1 ]; then
+    "$prefix/bin/mempalace-toolkit" model ensure </dev/null >&2 || {
+      code=$?
+      say "The commands are installed, the embedding model is not. Try again later:" \
+        "$prefix/bin/mempalace-toolkit model ensure"
+      exit "$code"
+    }
+  fi
   if [ "$demo" = 1 ]; then "$prefix/bin/mempalace-toolkit" demo </dev/null; fi
 }
 

@@ -11,7 +11,7 @@ Removes what install.sh wrote under DIR (default ~/.local), as its record lists 
 changed since, and every file that install.sh did not write, stays. Palaces, transcripts,
 configuration and the embedding model are not touched.
 
-  --prefix DIR   where it was installed
+  --prefix DIR   where it was installed (the copy in DIR/share/mempalace-toolkit knows)
   --yes          do not ask
   --help         this text
 
@@ -100,13 +100,21 @@ remove_unfinished() {
   rm -f -- "$share/building"
 }
 
+lock_fd_9='
+import fcntl, sys
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    sys.exit(1)
+except OSError:
+    pass
+'
 lock() {
   local python
   for python in "$share/venv/bin/python" python3; do
     "$python" -c '' 2>/dev/null || continue
     exec 9<"$share"
-    "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null ||
-      fail 75 "install.sh is at work in $prefix" "Try again when it has ended."
+    "$python" -c "$lock_fd_9" || fail 75 "install.sh is at work in $prefix" "Try again when it has ended."
     return 0
   done
 }
@@ -141,6 +149,10 @@ main() {
     esac
     shift
   done
+  # The copy that install.sh left beside its record knows its prefix.
+  if [ -z "$prefix" ] && [ -f "$(dirname "$0")/installed" ]; then
+    prefix=$(CDPATH='' cd -- "$(dirname "$0")/../.." && pwd)
+  fi
   if [ -z "$prefix" ]; then
     [ -n "${HOME:-}" ] || fail 2 "HOME is not set" "Say where it was installed: --prefix DIR."
     prefix=$HOME/.local

@@ -170,7 +170,7 @@ PY
   echo mine >"$prefix/bin/my own"
   mkdir "$prefix/share/mempalace-toolkit/spool"
   answer "$prefix/bin"
-  run -0 bash "$prefix/share/mempalace-toolkit/uninstall.sh" --prefix "$prefix" --yes
+  run -0 bash "$prefix/share/mempalace-toolkit/uninstall.sh" --yes
   [ "$(entries "$prefix")" = $'.\n./bin\n./bin/my own\n./share\n./share/mempalace-toolkit\n./share/mempalace-toolkit/spool' ]
 }
 
