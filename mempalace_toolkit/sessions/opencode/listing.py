@@ -11,26 +11,24 @@ from mempalace_toolkit.sessions.opencode.decoding import millis_of, text_of
 from mempalace_toolkit.sessions.opencode.schema import Schema
 from mempalace_toolkit.sessions.opencode.source import Entry, key_of
 
-# Each of these walks an index, or the first columns of a table, never the talk itself.
+# Each of these walks an index, or the first columns of rows, never the talk itself.
 _MESSAGES = """
-select session_id, count(*), min(time_created), max(time_updated) from message group by session_id
+select count(*), min(time_created), max(time_updated) from message where session_id = ?
 """
-_PARTS = "select session_id, count(*), max(rowid) from part group by session_id"
 _ROWS = """
-select session_id, count(*), min(time_created), max(time_updated) from session_message
-where type in ('user', 'assistant') group by session_id
+select count(*), min(time_created), max(time_updated) from session_message
+where session_id = ? and type in ('user', 'assistant')
 """
+_PARTS = "select count(*), max(rowid) from part where session_id = ?"
 _LAST_PARTS = """
-select s.id, (
-  select max(p.time_updated) from part p where p.message_id = (
-    select m.id from message m where m.session_id = s.id
-    order by m.time_created desc, m.id desc limit 1
-  )
-) from session s
+select max(time_updated) from part where message_id = (
+  select id from message where session_id = ? order by time_created desc, id desc limit 1
+)
 """
+_ORPHANS = "select count(distinct session_id) from {table} where {conditions}"
 _OPTIONAL = ("parent_id", "revert", "time_archived", "fork_session_id")
 
-Counts = dict[object, tuple[object, ...]]
+Values = tuple[object, ...]
 
 
 class SessionRow(NamedTuple):
@@ -59,32 +57,25 @@ class Listing:
 
 def list_sessions(connection: sqlite3.Connection, schema: Schema, source: str) -> Listing:
     """Every session once; one that 2.x took over is taken from `session_v2`."""
-    messages = _counted(connection, _MESSAGES) if schema.has("message") else {}
-    parts = _counted(connection, _PARTS) if schema.has("part") else {}
-    rows = _counted(connection, _ROWS) if schema.has("session_message") else {}
-    complete = schema.has("session") and schema.has("message") and schema.has("part")
-    last = _counted(connection, _LAST_PARTS) if complete else {}
     entries: dict[str, Entry] = {}
-    seen: set[object] = set()
     in_v2: set[str] = set()
     nameless = 0
     for table in ("session_v2", "session"):
+        queries = [_ROWS] if schema.has("session_message") else []
+        if table == "session" and schema.has("message") and schema.has("part"):
+            queries += [_MESSAGES, _PARTS, _LAST_PARTS]
         for row in _session_rows(connection, schema, table):
             session = text_of(row.id)
             if not session:
                 nameless += 1
-                continue
-            seen.add(row.id)
-            if session in entries:
-                continue
-            mine = rows.get(row.id, ())
-            old = (messages, parts, last) if table == "session" else ()
-            counts = (mine, *(part.get(row.id, ()) for part in old))
-            entries[session] = _entry(row, source, counts)
-            if table == "session_v2":
-                in_v2.add(session)
-    orphans = sum(1 for owner in {*messages, *rows} if owner not in seen)
-    return Listing(list(entries.values()), frozenset(in_v2), nameless, orphans)
+            elif session not in entries:
+                counts = [_counted(connection, query, session) for query in queries]
+                entries[session] = _entry(row, source, counts)
+                if table == "session_v2":
+                    in_v2.add(session)
+    return Listing(
+        list(entries.values()), frozenset(in_v2), nameless, _count_orphans(connection, schema)
+    )
 
 
 def _session_rows(connection: sqlite3.Connection, schema: Schema, table: str) -> list[SessionRow]:
@@ -96,12 +87,30 @@ def _session_rows(connection: sqlite3.Connection, schema: Schema, table: str) ->
     return [SessionRow(*row) for row in connection.execute(query)]
 
 
-def _counted(connection: sqlite3.Connection, query: str) -> Counts:
-    return {row[0]: row[1:] for row in connection.execute(query)}
+def _counted(connection: sqlite3.Connection, query: str, session: str) -> Values:
+    """The query's row; empty where damage in the file lies in the way of this one session."""
+    try:
+        return tuple(connection.execute(query, (session,)).fetchone())
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+            raise
+        return ()
 
 
-def _entry(row: SessionRow, source: str, counts: tuple[tuple[object, ...], ...]) -> Entry:
-    firsts = [group[1] for group in counts[:2] if group]
+def _count_orphans(connection: sqlite3.Connection, schema: Schema) -> int:
+    """How many sessions are gone, but left messages that nothing reads."""
+    owners = [table for table in ("session", "session_v2") if schema.has(table)]
+    conditions = " and ".join(
+        f"session_id not in (select id from {table})"  # noqa: S608
+        for table in owners
+    )
+    tables = [table for table in ("message", "session_message") if schema.has(table) and owners]
+    queries = [_ORPHANS.format(table=table, conditions=conditions) for table in tables]
+    return sum(connection.execute(query).fetchone()[0] for query in queries)
+
+
+def _entry(row: SessionRow, source: str, counts: list[Values]) -> Entry:
+    firsts = [group[1] for group in counts if len(group) == 3 and group[0]]
     ref = SessionRef(
         agent="opencode",
         id=text_of(row.id) or "",

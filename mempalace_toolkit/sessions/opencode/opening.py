@@ -34,32 +34,29 @@ def open_sources(paths: Sequence[Path]) -> Opened:
     failures: list[StoreUnreadableError] = []
     databases: dict[Path, DatabaseSource] = {}
     folders: dict[Path, StorageSource] = {}
+    imported: set[str] = set()
     unknown: set[Path] = set()
-    try:
-        for path in _expanded(paths, failures):
-            place = path.resolve()
-            try:
-                if path.is_dir() and place not in folders:
-                    folders[place] = StorageSource(path)
-                elif place not in databases:
-                    databases[place] = DatabaseSource(path)
-            except StoreUnreadableError as error:
-                failures.append(error)
-                unknown.add(place.parent / "storage")
-        imported = {
-            session for database in databases.values() for session in database.session_ids()
-        }
-    except BaseException:
-        for database in databases.values():
-            database.close()
-        raise
-    findings = []
+    for path in _expanded(paths, failures):
+        place = path.resolve()
+        try:
+            if place in databases or place in folders:
+                continue
+            if path.is_dir():
+                folders[place] = StorageSource(path)
+            else:
+                database = DatabaseSource(path)
+                imported |= database.session_ids()
+                databases[place] = database
+        except StoreUnreadableError as error:
+            failures.append(error)
+            unknown.add(place.parent / "storage")
+    findings: list[StoreFinding] = []
     stale = []
     for place, folder in folders.items():
-        finding = _why_unread(folder, imported, place in unknown)
-        if finding is not None:
+        reasons = _why_unread(folder, imported, place in unknown)
+        if reasons is not None:
             stale.append(place)
-            findings += finding
+            findings += reasons
     live = [folder for place, folder in folders.items() if place not in stale]
     sources: list[Source] = [*databases.values(), *live]
     if failures and not sources:
