@@ -15,8 +15,7 @@ from mempalace_toolkit.errors import ToolkitError
 from mempalace_toolkit.sessions.model import Session
 from mempalace_toolkit.sessions.pi import open_store
 
-settings.register_profile("untimed", deadline=None)  # the machine may be busy
-settings.load_profile("untimed")
+UNTIMED = settings(deadline=None)  # the machine may be busy
 
 RECORDED = sorted(FIXTURES.glob("*/*/sessions/*/*.jsonl"))
 NAMES = ["/".join(path.parts[-5:-3]) + "/" + path.stem[-6:] for path in RECORDED]
@@ -63,11 +62,13 @@ def read_bytes(content: bytes) -> Session | None:
     return sessions[0] if sessions else None
 
 
+@UNTIMED
 @given(st.binary(max_size=300))
 def test_any_bytes_raise_only_toolkit_errors(content: bytes) -> None:
     read_bytes(content)
 
 
+@UNTIMED
 @given(rows)
 def test_any_lines_after_a_header_are_a_session(values: list[bytes]) -> None:
     session = read_bytes(lines(header(), *values))
@@ -77,6 +78,7 @@ def test_any_lines_after_a_header_are_a_session(values: list[bytes]) -> None:
         turn.text.encode()
 
 
+@UNTIMED
 @given(st.data())
 def test_a_damaged_recorded_file_is_still_read(data: st.DataObject) -> None:
     content = bytearray(RECORDED[0].read_bytes())
@@ -121,6 +123,7 @@ def test_a_cut_anywhere_gives_the_turns_of_the_complete_lines(path: Path, tmp_pa
             assert read_one(write(tmp_path, cut, path.name)).turns == at_a_line
 
 
+@UNTIMED
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=30))
 def test_the_branch_of_a_tree_is_the_way_to_its_root(parents: list[int]) -> None:
     talk = chain(*(f"t{number}" for number in range(len(parents))))
