@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +16,9 @@ from mempalace_toolkit import __version__
 from mempalace_toolkit.errors import MempalaceError, PalaceBusyError, ToolkitError
 from mempalace_toolkit.mining import filing as steps
 from mempalace_toolkit.mining.filing import Filing
-from mempalace_toolkit.mining.ledger import Ledger
+from mempalace_toolkit.mining.ledger import Ledger, RecordedPage, RecordedSession
 from mempalace_toolkit.mining.mempalace import ChildSetting, JobResult, find_mempalace
-from mempalace_toolkit.mining.plan import SessionPlan
+from mempalace_toolkit.mining.plan import PageChanges, SessionPlan, plan_pages
 from mempalace_toolkit.mining.selection import Scope, Selection, lost_pages, plan_sessions
 from mempalace_toolkit.model.ensure import ModelRequest, ensure
 from mempalace_toolkit.palace.drawers import count_drawers, filed_since, roll_back_journal
@@ -28,6 +28,9 @@ from mempalace_toolkit.palace.lock import mempalace_holder, palace_lock
 from mempalace_toolkit.report import Observer, RunReport, SessionLine, WingLine
 from mempalace_toolkit.sessions.model import Agent, Store
 from mempalace_toolkit.transcripts import spool as spool_files
+
+Recording = tuple[RecordedSession, Sequence[RecordedPage], Sequence[str]]
+"""A session's record, the pages that were written, the paths of those to retire."""
 
 BATCH = 200
 """Sessions whose pages are flushed and recorded together."""
@@ -166,17 +169,19 @@ def _write_pages(
 ) -> None:
     """Read what changed and bring the spool and the ledger up to it, batch by batch."""
     observer.stage("reading sessions")
-    batch: list[SessionPlan] = []
+    batch: list[Recording] = []
     for plan in _plans(store, ledger, request, report):
         report.sessions.append(SessionLine.of(plan))
         observer.advance()
-        if plan.changes:
-            folder = spool_files.wing_folder(request.spool, plan.record.label, plan.record.wing)
-            if plan.write:
-                spool_files.make_folder(folder)
-            for page, record in plan.write:
-                spool_files.write_page(folder, page, record.mtime_ms)
-            batch.append(plan.without_content())
+        changes = plan_pages(plan) if plan.turns or plan.pages else PageChanges()
+        if plan.known and not changes.write and not changes.retire:
+            continue
+        folder = spool_files.wing_folder(request.spool, plan.record.label, plan.record.wing)
+        if changes.write:
+            spool_files.make_folder(folder)
+        for page, record in changes.write:
+            spool_files.write_page(folder, page, record.mtime_ms)
+        batch.append((plan.record, [record for _, record in changes.write], changes.retire))
         if len(batch) >= BATCH:
             _record(ledger, request.spool, batch)
     _record(ledger, request.spool, batch)
@@ -186,16 +191,17 @@ def _write_pages(
     _stand_in_for_lost(ledger, request.spool)
 
 
-def _record(ledger: Ledger, spool: Path, batch: list[SessionPlan]) -> None:
+def _record(ledger: Ledger, spool: Path, batch: list[Recording]) -> None:
+    """Write down what was done to some sessions, once their pages are on the disk."""
     if not batch:
         return
     spool_files.flush(spool)
     with ledger.writing():
-        for plan in batch:
-            ledger.record_session(plan.record)
-            for path in plan.retire:
+        for session, written, retired in batch:
+            ledger.record_session(session)
+            for path in retired:
                 ledger.retire_page(path)
-            for _, page in plan.write:
+            for page in written:
                 ledger.record_page(page)
     batch.clear()
 

@@ -60,7 +60,7 @@ class Choices:
 
 def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str) -> None:
     """Parse the command line of this process, do the job, exit."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
     @app.command(name, help=about, context_settings={"help_option_names": ["-h", "--help"]})
     def job(

@@ -19,12 +19,16 @@ app = typer.Typer(
     name=NAME,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     no_args_is_help=True,
     context_settings=_HELP,
     help="Keeps a coding agent's memory fresh and sound.",
 )
 model_app = typer.Typer(
-    no_args_is_help=True, context_settings=_HELP, help="The embedding model on this machine."
+    no_args_is_help=True,
+    context_settings=_HELP,
+    rich_markup_mode=None,
+    help="The embedding model on this machine.",
 )
 app.add_typer(model_app, name="model")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from mempalace_toolkit.mining.ledger import RecordedPage, RecordedSession
@@ -19,15 +19,16 @@ message that is still streaming reaches the store without moving the session's t
 
 @dataclass(frozen=True, slots=True)
 class SessionPlan:
-    """What becomes of one session: the record to keep, pages to write, pages to retire.
+    """What becomes of one session, and the record to keep of it.
 
-    `known` tells that the ledger holds this very record already.
+    `turns` are its own turns, to make pages of. `pages` are those it has now. `known` tells
+    that nothing about it is to be recorded.
     """
 
     action: Action
     record: RecordedSession
-    write: tuple[tuple[Page, RecordedPage], ...] = ()
-    retire: tuple[str, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    pages: tuple[RecordedPage, ...] = ()
     known: bool = False
 
     @property
@@ -35,15 +36,13 @@ class SessionPlan:
         """Why it is skipped; empty otherwise."""
         return self.record.skipped
 
-    @property
-    def changes(self) -> bool:
-        """Whether there is anything to write or to record."""
-        return not self.known or bool(self.write or self.retire)
 
-    def without_content(self) -> SessionPlan:
-        """The plan with the pages' bytes let go, once they are written."""
-        write = tuple((replace(page, content=b""), record) for page, record in self.write)
-        return replace(self, write=write)
+@dataclass(frozen=True, slots=True)
+class PageChanges:
+    """Pages to write, each with its record, and paths of pages to retire."""
+
+    write: tuple[tuple[Page, RecordedPage], ...] = ()
+    retire: tuple[str, ...] = ()
 
 
 def label_of(ref: SessionRef) -> str:
@@ -58,28 +57,56 @@ def plan_session(
     pages: Sequence[RecordedPage],
     now_ms: int,
 ) -> SessionPlan:
-    """Compare a session as read with the ledger's record of it and of its pages.
+    """Compare a session as read with the ledger's record of it.
 
     Copied turns are left to the session they were copied from: `session.copied` must be 0
-    where that one is neither taken now nor remembered.
+    where that one is neither taken now nor remembered. `pages` are those in the spool.
     """
     turns = session.turns[_own_start(session) :]
     record = _record(session, turns, wing, now_ms)
-    if record.skipped:
-        return SessionPlan(
-            "skipped", record, retire=tuple(page.path for page in pages), known=record == known
-        )
-    fresh = render_pages(session.ref, record.label, turns)
-    before = {page.path: page for page in pages}
-    folder = f"{record.label}/{wing}"
+    action: Action = "skipped" if record.skipped else _action(record, known, turns)
+    return SessionPlan(action, record, turns, tuple(pages), known=record == known)
+
+
+def skip_session(ref: SessionRef, reason: str, known: RecordedSession | None) -> SessionPlan:
+    """A session that is passed by unread.
+
+    Its record has no change key, so that it is read when it is no longer passed by; the
+    record of one that was taken before stays.
+    """
+    record = RecordedSession(
+        agent=ref.agent,
+        id=ref.id,
+        label=label_of(ref),
+        wing="-",
+        title=ref.title,
+        directory=ref.directory,
+        change_key="",
+        turns=0,
+        digest="",
+        updated=ref.updated,
+        settled=False,
+        copied=0,
+        copied_from=None,
+        skipped=reason,
+    )
+    taken = known is not None and not known.skipped
+    return SessionPlan("skipped", record, known=taken or record == known)
+
+
+def plan_pages(plan: SessionPlan) -> PageChanges:
+    """Which pages of the session are to be written, and which the palace must lose."""
+    record = plan.record
+    before = {page.path: page for page in plan.pages}
     write = []
-    for page in fresh:
-        path = f"{folder}/{page.name}"
-        old = before.pop(path, None)
-        if old is None or old.digest != page.digest or not _same_time(old, page):
-            write.append((page, _recorded_page(page, path, record)))
-    action = _action(record, known, turns, bool(write))
-    return SessionPlan(action, record, tuple(write), tuple(before), known=record == known)
+    if not record.skipped:
+        folder = f"{record.label}/{record.wing}"
+        for page in render_pages(record.id, record.directory, record.label, plan.turns):
+            path = f"{folder}/{page.name}"
+            old = before.pop(path, None)
+            if old is None or old.digest != page.digest or not _same_time(old, page):
+                write.append((page, _recorded_page(page, path, record)))
+    return PageChanges(tuple(write), tuple(before))
 
 
 def _own_start(session: Session) -> int:
@@ -123,15 +150,12 @@ def _unqualified(session: Session, turns: Sequence[Turn]) -> str:
 
 
 def _action(
-    record: RecordedSession,
-    known: RecordedSession | None,
-    turns: Sequence[Turn],
-    writes: bool,
+    record: RecordedSession, known: RecordedSession | None, turns: Sequence[Turn]
 ) -> Action:
     if known is None or known.skipped:
         return "new"
     if known.digest == record.digest:
-        return "rewritten" if writes else "unchanged"
+        return "unchanged" if known.wing == record.wing else "rewritten"
     if known.turns < record.turns and talk_digest(turns[: known.turns]) == known.digest:
         return "grown"
     return "rewritten"

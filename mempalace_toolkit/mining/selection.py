@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.mining.ledger import Ledger, RecordedPage, RecordedSession
-from mempalace_toolkit.mining.plan import SessionPlan, plan_session
+from mempalace_toolkit.mining.plan import SessionPlan, plan_session, skip_session
 from mempalace_toolkit.sessions.model import Agent, Session, SessionRef, Store, StoreFinding
 from mempalace_toolkit.transcripts.spool import page_names
 from mempalace_toolkit.transcripts.wing import mapped_wing, normalise_wing, project_wing
@@ -52,13 +52,17 @@ class Selection:
         told = repr((self.wing, self.include_subagents, sorted(self.wings.items())))
         return blake2b(told.encode(), digest_size=8).hexdigest()
 
-    def takes(self, ref: SessionRef) -> bool:
+    def covers(self, ref: SessionRef) -> bool:
         """Whether the session is within what was asked for."""
         if self.session is not None:
             return ref.id == self.session
-        if ref.parent and not self.include_subagents:
-            return False
         return self.since_ms is None or ref.updated >= self.since_ms
+
+    def refuses(self, ref: SessionRef) -> str:
+        """Why a session that was not asked for by name is passed by; empty where it is not."""
+        if ref.parent and not self.include_subagents and self.session is None:
+            return "sub-agent"
+        return ""
 
 
 def plan_sessions(
@@ -76,6 +80,9 @@ def plan_sessions(
     taken = {session.id for session in known.values() if not session.skipped}
     for ref in _selected(store, selection, known, scope):
         before = known.get(ref.id)
+        if reason := selection.refuses(ref):
+            yield skip_session(ref, reason, before)
+            continue
         if before and _is_unchanged(ref, before, selection, ledger, scope):
             yield SessionPlan("skipped" if before.skipped else "unchanged", before, known=True)
             continue
@@ -85,11 +92,14 @@ def plan_sessions(
             findings.append(StoreFinding(error.kind, error.message, ref.source, ref.id))
             continue
         findings.extend(session.findings)
-        pages = [p for p in ledger.pages(scope.agent, ref.id) if p.path not in scope.lost]
-        wing = _wing(ref, before, selection)
-        plan = plan_session(session, wing, before, pages, scope.now_ms)
+        pages = ledger.pages(scope.agent, ref.id)
+        there = [page for page in pages if page.path not in scope.lost]
+        wing = _wing(session.ref, before, selection)
+        plan = plan_session(session, wing, before, there, scope.now_ms)
         if plan.action == "unchanged" and ref.id in scope.unmined:
             plan = dataclasses.replace(plan, action="new")
+        elif plan.action == "unchanged" and len(there) < len(pages):
+            plan = dataclasses.replace(plan, action="rewritten")
         if plan.action != "skipped":
             taken.add(ref.id)
         yield plan
@@ -98,16 +108,19 @@ def plan_sessions(
 def _selected(
     store: Store, selection: Selection, known: Mapping[str, RecordedSession], scope: Scope
 ) -> Sequence[SessionRef]:
-    refs = [ref for ref in store.find_sessions() if selection.takes(ref)]
+    refs = [ref for ref in store.find_sessions() if selection.covers(ref)]
     if selection.limit is None:
         return refs
     newest = sorted(refs, key=lambda ref: ref.updated, reverse=True)
     pending = [
         ref
         for ref in newest
-        if (before := known.get(ref.id)) is None
-        or before.change_key != ref.change_key
-        or ref.id in scope.unmined
+        if not selection.refuses(ref)
+        and (
+            (before := known.get(ref.id)) is None
+            or before.change_key != ref.change_key
+            or ref.id in scope.unmined
+        )
     ]
     chosen = {ref.id for ref in pending[: selection.limit]}
     return [ref for ref in refs if ref.id in chosen]

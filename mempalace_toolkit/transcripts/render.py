@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 import orjson
 
-from mempalace_toolkit.sessions.model import SessionRef, Turn
+from mempalace_toolkit.sessions.model import Turn
 
 PAGE_EXCHANGES = 4
 """Exchanges on a full page. Pages of 4 and of 8 are found equally well (measured over 367
@@ -43,8 +43,8 @@ class Page:
     looks for duplicates. `mtime_ms` is a function of the talk and its last time alone.
     """
 
-    number: int
     name: str
+    number: int
     content: bytes
     digest: str
     mtime_ms: int
@@ -74,36 +74,32 @@ def page_lengths(exchanges: int) -> list[int]:
     return lengths
 
 
-def render_pages(ref: SessionRef, label: str, turns: Sequence[Turn]) -> list[Page]:
-    """The transcript of `turns`, page after page; empty where there are none."""
+def render_pages(session: str, directory: str, label: str, turns: Sequence[Turn]) -> list[Page]:
+    """The transcript of a session's `turns`, page after page; empty where there are none.
+
+    `directory` is where the agent worked, `label` the agent's name.
+    """
+    header = {"type": "session", "version": 3, "id": session, "cwd": directory, "agent": label}
     exchanges = split_exchanges(turns)
     pages = []
     start = 0
     for number, length in enumerate(page_lengths(len(exchanges)), 1):
         talk = [turn for exchange in exchanges[start : start + length] for turn in exchange]
-        pages.append(_render_page(ref, label, number, talk, length))
+        name = page_name(label, session, number)
+        pages.append(_render_page({**header, "page": number}, name, talk, length))
         start += length
     return pages
 
 
 def _render_page(
-    ref: SessionRef, label: str, number: int, talk: Sequence[Turn], exchanges: int
+    header: dict[str, object], name: str, talk: Sequence[Turn], exchanges: int
 ) -> Page:
-    header = {
-        "type": "session",
-        "version": 3,
-        "id": ref.id,
-        "timestamp": iso_time(talk[0].time),
-        "cwd": ref.directory,
-        "agent": label,
-        "page": number,
-    }
-    lines = [orjson.dumps(header)]
+    lines = [orjson.dumps({**header, "timestamp": iso_time(talk[0].time)})]
     lines += [_message_line(turn) for turn in talk]
     digest = talk_digest(talk)
     return Page(
-        number=number,
-        name=page_name(label, ref.id, number),
+        name=name,
+        number=int(str(header["page"])),
         content=b"\n".join(lines) + b"\n",
         digest=digest,
         mtime_ms=page_mtime_ms(digest, talk[-1].time),
