@@ -27,7 +27,10 @@ PADDING = b"\0 \t\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A session file's first line. `parent_file` is the path of the file it was forked from."""
+    """A session file's first line. `parent_file` is the path of the file it was forked from.
+
+    Version 1 calls that `branchedFrom`, later versions `parentSession`.
+    """
 
     id: str
     version: int
@@ -41,7 +44,8 @@ class Entry:
     """What a later line contributes; tool results and pictures are left behind.
 
     `parent` is None for a root and "" where the line does not say. `stamp` is the timestamp as
-    written. `removes` is the id of an entry taken back by this one. `name` is a new session name.
+    written. `edits` is the id of an entry that this one takes back (`removes`) or shows the model
+    in other words. `name` is a new session name.
     """
 
     id: str
@@ -50,7 +54,8 @@ class Entry:
     time: int | None
     role: Role | None = None
     text: str = ""
-    removes: str = ""
+    edits: str = ""
+    removes: bool = False
     name: str | None = None
 
 
@@ -102,7 +107,7 @@ def header_of(value: object) -> Header | None:
         version=version if isinstance(version, int) and not isinstance(version, bool) else -1,
         directory=_string(value.get("cwd")),
         created=milliseconds(value.get("timestamp")),
-        parent_file=_string(value.get("parentSession")),
+        parent_file=_string(value.get("parentSession") or value.get("branchedFrom")),
     )
 
 
@@ -118,7 +123,6 @@ def entry_of(value: object) -> Entry | None:
         if time is None:
             time = milliseconds(message.get("timestamp"))
     parent = value.get("parentId", "")
-    removed = kind == "context_edit" and value.get("replacement", "") is None
     return Entry(
         id=_string(value.get("id")),
         parent=parent if isinstance(parent, str) or parent is None else "",
@@ -126,7 +130,8 @@ def entry_of(value: object) -> Entry | None:
         time=time,
         role=role if text else None,
         text=text,
-        removes=_string(value.get("targetId")) if removed else "",
+        edits=_string(value.get("targetId")) if kind == "context_edit" else "",
+        removes=value.get("replacement", "") is None,
         name=_string(value.get("name")) if kind == "session_info" else None,
     )
 

@@ -59,13 +59,13 @@ def turns_of(branch: Iterable[Entry], created: int) -> tuple[Turn, ...]:
     """The visible turns of a branch; `created` stands in where no time was written.
 
     An entry that a later one takes back is dropped: pi does so with an answer that it then
-    asks for again, so that the answer would stand twice.
+    asks for again, so that the answer would stand twice. Of several edits the last counts.
     """
     branch = tuple(branch)
-    removed = {entry.removes for entry in branch if entry.removes}
+    removes = {entry.edits: entry.removes for entry in branch if entry.edits}
     turns = []
     for entry in branch:
-        if entry.role is None or entry.id in removed:
+        if entry.role is None or removes.get(entry.id, False):
             continue
         time = created if entry.time is None else entry.time
         key = f"{entry.id}|{entry.stamp}" if entry.id else _key(time, entry.role, entry.text)

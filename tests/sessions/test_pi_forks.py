@@ -55,6 +55,15 @@ def test_a_fork_is_found_by_the_id_in_its_parents_file_name(tmp_path: Path) -> N
     assert copies(read_all(tmp_path))["f1"] == (4, "s1")
 
 
+def test_a_branch_of_version_one_names_its_parent_in_its_own_way(tmp_path: Path) -> None:
+    old = [{k: v for k, v in entry.items() if k not in ("id", "parentId")} for entry in TALK]
+    long = {**old[0], "message": {"role": "user", "content": "long " * 20_000}}
+    put(tmp_path, ORIGINAL, header(version=None), long, *old[1:])
+    branch = header("f1", None, timestamp=LATER, branchedFrom=f"/gone/{ORIGINAL}")
+    put(tmp_path, "x_f1.jsonl", branch, long, *old[1:3])
+    assert copies(read_all(tmp_path))["f1"] == (3, "s1")
+
+
 def test_a_session_that_only_names_a_parent_copies_nothing(tmp_path: Path) -> None:
     put(tmp_path, ORIGINAL, header(), *TALK)
     put(tmp_path, "x_f1.jsonl", fork("f1"), *unlike("new talk"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,17 +36,18 @@ def as_nobody() -> Iterator[None]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """`path` without any permission, all above it open to everybody."""
-    mode = path.stat().st_mode
-    for folder in path.parents:
-        if folder.stat().st_uid == os.geteuid() and folder.is_relative_to("/tmp/pytest-of-root"):
-            folder.chmod(0o755)
+    """`path` without any permission; every folder above it can be passed through."""
+    private = [folder for folder in path.parents if not folder.stat().st_mode & stat.S_IXOTH]
+    modes = {folder: folder.stat().st_mode for folder in [path, *private]}
     path.chmod(0)
+    for folder in private:
+        folder.chmod(modes[folder] | 0o055)
     try:
         with as_nobody():
             yield
     finally:
-        path.chmod(mode)
+        for folder, mode in modes.items():
+            folder.chmod(mode)
 
 
 def test_the_default_folder_is_searched_whatever_the_variables_say(tmp_path: Path) -> None:

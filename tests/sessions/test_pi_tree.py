@@ -88,6 +88,15 @@ BRANCHES = {
         "a b",
         [],
     ),
+    "an answer taken back and put in again was said": (
+        [
+            *chain("a", "b"),
+            other("context_edit", "x", "e1", targetId="e1", replacement=None),
+            other("context_edit", "y", "x", targetId="e1", replacement="b, in short"),
+        ],
+        "a b",
+        [],
+    ),
     "an edit without the word replacement takes nothing back": (
         [*chain("a", "b"), other("context_edit", "x", "e1", targetId="e1")],
         "a b",
@@ -173,6 +182,7 @@ TIMES = {
     "ISO with an offset": ("2026-03-01T11:00:07.250+01:00", START_MS + 7250),
     "ISO without one is UTC": ("2026-03-01T10:00:07.250", START_MS + 7250),
     "milliseconds": (START_MS + 7250, START_MS + 7250),
+    "a fraction of a millisecond is rounded": (START_MS + 7249.6, START_MS + 7250),
     "seconds": (START_MS / 1000 + 7.25, START_MS + 7250),
     "missing: the message's own": (None, START_MS + 9000),
     "not a date": ("yesterday", START_MS + 9000),
