@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "opencode"
@@ -33,9 +34,18 @@ def make_database(path: Path, *, wal: bool = False) -> Path:
     return path
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """One committed transaction; it need not survive a power cut."""
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("pragma synchronous=off")
+        with db:
+            yield db
+
+
 def execute(path: Path, statement: str, *values: object) -> None:
     """Change a database by one committed statement."""
-    with closing(sqlite3.connect(path)) as db, db:
+    with opened(path) as db:
         db.execute(statement, values)
 
 
@@ -45,24 +55,31 @@ def add_session(path: Path, session: str, *texts: str, at: int = START, **column
     row |= {"time_updated": at + len(texts), **columns}
     names = ", ".join(row)
     marks = ", ".join("?" * len(row))
-    with closing(sqlite3.connect(path)) as db, db:
+    with opened(path) as db:
         db.execute(f"insert into session ({names}) values ({marks})", tuple(row.values()))
-    for number, text in enumerate(texts):
-        role = "assistant" if number % 2 else "user"
-        add_message(path, session, number, role, text, at=at + number)
+        for number, text in enumerate(texts):
+            role = "assistant" if number % 2 else "user"
+            insert_message(db, session, number, role, text, at=at + number)
 
 
 def add_message(
     path: Path, session: str, number: int, role: str, text: str, *, at: int = START
 ) -> str:
     """One message with one text part; its id, which is that of the part with another prefix."""
+    with opened(path) as db:
+        return insert_message(db, session, number, role, text, at=at)
+
+
+def insert_message(
+    db: sqlite3.Connection, session: str, number: int, role: str, text: str, *, at: int
+) -> str:
+    """The same on an open connection."""
     message = f"msg_{session}_{number:06}"
     part = json.dumps({"type": "text", "text": text}, separators=(",", ":"))
     data = json.dumps({"role": role, "time": {"created": at}})
-    with closing(sqlite3.connect(path)) as db, db:
-        db.execute("insert into message values (?, ?, ?, ?, ?)", (message, session, at, at, data))
-        values = (message.replace("msg", "prt"), message, session, at, at, part)
-        db.execute("insert into part values (?, ?, ?, ?, ?, ?)", values)
+    db.execute("insert into message values (?, ?, ?, ?, ?)", (message, session, at, at, data))
+    values = (message.replace("msg", "prt"), message, session, at, at, part)
+    db.execute("insert into part values (?, ?, ?, ?, ?, ?)", values)
     return message
 
 

@@ -62,6 +62,7 @@ class Snapshot:
                 value = query(self._opened())
             except sqlite3.Error as error:
                 if not self._was_disturbed():
+                    self.close()
                     raise self._explained(error) from error
             else:
                 if not self._was_disturbed():
