@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,29 +14,11 @@ from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.model import Session, SessionRef, StoreFinding, Turn
 from mempalace_toolkit.sessions.pi_files import check_place, finding, list_files
 from mempalace_toolkit.sessions.pi_index import Index, check_versions, created_of, look, reference
+from mempalace_toolkit.sessions.pi_places import locate, searched
 from mempalace_toolkit.sessions.pi_talk import read_talk
 from mempalace_toolkit.sessions.pi_tree import marks_of
 
-
-def searched(home: Path, agent_dir: str | None, session_dir: str | None) -> tuple[Path, ...]:
-    """The folders in which pi may have written sessions, the most particular first.
-
-    `agent_dir` and `session_dir` are what PI_CODING_AGENT_DIR and PI_CODING_AGENT_SESSION_DIR
-    say. They only tell where pi writes now. What it wrote before they were set, or without
-    them, is in the default folder, which is therefore always among them.
-    """
-    places = []
-    if session_dir:
-        places.append(_expanded(session_dir, home))
-    if agent_dir:
-        places.append(_expanded(agent_dir, home) / "sessions")
-    places.append(home / ".pi" / "agent" / "sessions")
-    return tuple(dict.fromkeys(places))
-
-
-def locate(home: Path, agent_dir: str | None, session_dir: str | None) -> tuple[Path, ...]:
-    """Those of the `searched` folders that exist, also those that cannot be read."""
-    return tuple(place for place in searched(home, agent_dir, session_dir) if _exists(place))
+__all__ = ["PiStore", "locate", "open_store", "searched"]
 
 
 def open_store(paths: Sequence[Path]) -> PiStore:
@@ -177,18 +158,3 @@ class PiStore:
 
 def _marks(turns: Sequence[Turn]) -> array[int]:
     return array("q", [mark for turn in turns for mark in marks_of(turn)])
-
-
-def _expanded(place: str, home: Path) -> Path:
-    """A folder as pi understands it: `~` is the home folder."""
-    return home / place[2:] if place == "~" or place.startswith("~/") else Path(place)
-
-
-def _exists(place: Path) -> bool:
-    try:
-        os.stat(place)  # noqa: PTH116 - Path.exists raises for some errors and hides others
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-    return True

@@ -61,6 +61,30 @@ def test_the_default_folder_is_searched_whatever_the_variables_say(tmp_path: Pat
     assert searched(tmp_path, "~/.pi/agent", "~") == (tmp_path, default)
 
 
+SETTINGS = {
+    "a folder": ('{"sessionDir": "/data/pi"}', "/data/pi"),
+    "a folder in home": ('{"sessionDir": "~/pi"}', "HOME/pi"),
+    "one that depends on the project": ('{"sessionDir": ".pi/sessions"}', None),
+    "no text": ('{"sessionDir": 5}', None),
+    "none": ('{"theme": "dark"}', None),
+    "no object": ("[]", None),
+    "no JSON": ("{oops", None),
+}
+
+
+@pytest.mark.parametrize(("content", "place"), SETTINGS.values(), ids=SETTINGS.keys())
+@pytest.mark.parametrize("agent", [".pi/agent", "other"])
+def test_the_folder_in_pis_settings_is_searched_too(
+    tmp_path: Path, content: str, place: str | None, agent: str
+) -> None:
+    (tmp_path / agent).mkdir(parents=True)
+    (tmp_path / agent / "settings.json").write_text(content)
+    found = searched(tmp_path, str(tmp_path / "other"), None)
+    expected = [Path(place.replace("HOME", str(tmp_path)))] if place else []
+    usual = [tmp_path / "other/sessions", tmp_path / ".pi/agent/sessions"]
+    assert list(found) == expected + usual
+
+
 def test_only_folders_that_exist_are_located(tmp_path: Path) -> None:
     home = FIXTURES / "0.87.1/dirs/home"
     agent, flat = home / "alt", home / "alt2"
