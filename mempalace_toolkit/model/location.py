@@ -9,7 +9,6 @@ size and time of each file, so that it need not be made again.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from stat import S_ISREG
@@ -68,9 +67,9 @@ def status(cache: Path) -> ModelStatus:
 
 
 def write_note(cache: Path, origin: Origin) -> None:
-    """Note that the files now in the folder gave the stored vectors."""
+    """Note that the files now in the folder gave the stored vectors; for the lock's holder."""
     note = cache.with_name(_NOTE)
-    fresh = note.with_name(f"{_NOTE}.{os.getpid()}")
+    fresh = note.with_name(f"{_NOTE}.new")
     fresh.write_text(json.dumps({"origin": origin, "files": _marks(cache)}), encoding="utf-8")
     fresh.replace(note)
 
