@@ -33,7 +33,8 @@ class File:
 class Answers:
     """What one palace holds and finds.
 
-    `drawers` are texts; `hits` are, per question, (session, drawer text), best first.
+    `drawers` are texts. `hits` are, by search (see ask.py) and question, (session, drawer text),
+    best first.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Answers:
     drawers: tuple[str, ...]
     mine_seconds: float
     ask_seconds: float
-    hits: tuple[tuple[tuple[str, str], ...], ...]
+    hits: dict[str, list[list[tuple[str, str]]]]
 
 
 def our_files(talk: Talk, exchanges: int) -> list[File]:
@@ -49,7 +50,12 @@ def our_files(talk: Talk, exchanges: int) -> list[File]:
     usual = render.PAGE_EXCHANGES
     render.PAGE_EXCHANGES = exchanges
     try:
-        pages = render.render_pages(talk.ref, talk.ref.agent, talk.turns)
+        pages = render.render_pages(
+            session=talk.ref.id,
+            directory=talk.ref.directory,
+            label=talk.ref.agent,
+            turns=talk.turns,
+        )
     finally:
         render.PAGE_EXCHANGES = usual
     return [File(talk.ref.id, page.name, page.content) for page in pages]
@@ -95,10 +101,10 @@ def answer(
     _run([sys.executable, str(ASK), str(palace), str(asked), str(found)], environment)
     answered = time.perf_counter()
     sessions = {part.name: part.session for parts in files.values() for part in parts}
-    hits = tuple(
-        tuple((sessions[file], text) for file, text in hits)
-        for hits in json.loads(found.read_text("utf-8"))
-    )
+    hits = {
+        search: [[(sessions[file], text) for file, text in five] for five in each]
+        for search, each in json.loads(found.read_text("utf-8")).items()
+    }
     drawers = read_drawers(palace)
     missing = sessions.keys() - {file for file, _ in drawers}
     if missing:

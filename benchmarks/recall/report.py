@@ -14,7 +14,8 @@ WIDTH = 80
 class PalaceFigures:
     """One palace: `same_drawers` are those whose text MemPalace alone has filed as well.
 
-    `found` is by language, `all` first. Seconds are wall-clock, starts of processes included.
+    `found` is by search and language, `all` first.
+    Seconds are wall-clock and include starting the processes.
     """
 
     name: str
@@ -23,23 +24,28 @@ class PalaceFigures:
     same_drawers: int
     mine_seconds: float
     ask_seconds: float
-    found: dict[str, Shares]
+    found: dict[str, dict[str, Shares]]
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Everything measured; `session` and `passage` compare the first palace with the last.
+    """Everything measured.
 
-    `lost` are the questions whose passage the last found and the first did not.
+    `differences` compare the first palace with the last, by search and by what is found.
+    `lost` are, by search, the questions whose passage the last found and the first did not.
     """
 
     machine: str
     sessions: int
     questions: int
     palaces: tuple[PalaceFigures, ...]
-    session: Difference
-    passage: Difference
-    lost: tuple[str, ...]
+    differences: dict[str, dict[str, Difference]]
+    lost: dict[str, list[str]]
+
+    @property
+    def worse(self) -> bool:
+        """Whether anything is found less often than chance explains."""
+        return any(each.worse for by in self.differences.values() for each in by.values())
 
 
 def render_table(result: Result) -> str:
@@ -56,21 +62,23 @@ def render_table(result: Result) -> str:
             f"{palace.mine_seconds:>9.1f}{palace.ask_seconds:>9.1f}"
         )
     heads = f"{'session':>10}{'passage':>10}{'MRR ses.':>10}{'MRR pas.':>10}"
-    lines += ["", f"{'palace':<14}{'talk':>5}{'asked':>7}{heads}"]
+    lines += ["", f"{'palace':<14}{'search':<9}{'talk':>5}{'asked':>7}{heads}"]
     for palace in result.palaces:
-        for group, row in palace.found.items():
-            lines.append(
-                f"{palace.name:<14}{group:>5}{row.questions:>7}{row.session:>10.3f}"
-                f"{row.passage:>10.3f}{row.session_mrr:>10.3f}{row.passage_mrr:>10.3f}"
-            )
+        for search, groups in palace.found.items():
+            for group, row in groups.items():
+                lines.append(
+                    f"{palace.name:<14}{search:<9}{group:>5}{row.questions:>7}{row.session:>10.3f}"
+                    f"{row.passage:>10.3f}{row.session_mrr:>10.3f}{row.passage_mrr:>10.3f}"
+                )
     lines += ["", f"{result.palaces[0].name} minus {result.palaces[-1].name}, 95 % interval:"]
-    lines += [_verdict("session", result.session), _verdict("passage", result.passage)]
-    lines += [f"  lost: {text}"[:WIDTH] for text in result.lost]
+    for search, differences in result.differences.items():
+        lines += [_verdict(f"{search}, {what}", each) for what, each in differences.items()]
+        lines += [f"  lost: {text}"[:WIDTH] for text in result.lost[search]]
     return "\n".join(lines)
 
 
 def _verdict(what: str, difference: Difference) -> str:
     said = "WORSE" if difference.worse else "not worse"
     return (
-        f"{what:<9}{difference.mean:+.3f} ({difference.low:+.3f} to {difference.high:+.3f}) {said}"
+        f"{what:<18}{difference.mean:+.3f} ({difference.low:+.3f} to {difference.high:+.3f}) {said}"
     )

@@ -4,9 +4,10 @@
 
 Mines the corpus, with the real embedding model, into throwaway palaces: in our pages, once
 for each of --pages, and as one JSONL file a session. Then asks each palace every question,
-without a wing, and counts the first five hits. Exit status 1 if our pages (the first of
---pages) find fewer sessions or passages than chance explains: if the paired 95 % bootstrap
-interval over the questions, ours minus alone, lies below 0.
+without a wing, by both of MemPalace's searches (ask.py), and counts the first five hits. Exit
+status 1 if our pages (the first of --pages) find fewer sessions or passages than chance
+explains: if the paired 95 % bootstrap interval over the questions, ours minus alone, lies
+below 0.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pathlib import Path
 from corpus import Question, read_corpus
 from palaces import Answers, answer, files_by_wing, our_files, whole_file
 from report import PalaceFigures, Result, render_table
-from scores import Found, compare, find, summarize
+from scores import Found, by_language, compare_all, find_all, find_lost
 
 from mempalace_toolkit.model.ensure import ModelRequest, ensure
 from mempalace_toolkit.model.location import model_folder
@@ -47,8 +48,7 @@ def measure(folder: Path, pages: Sequence[int]) -> Result:
         for name, render in plans
     ]
     found = [
-        [find(question, hits) for question, hits in zip(questions, one.hits, strict=True)]
-        for one in answers
+        {search: find_all(questions, hits) for search, hits in one.hits.items()} for one in answers
     ]
     ours, alone = found[0], found[-1]
     return Result(
@@ -59,23 +59,18 @@ def measure(folder: Path, pages: Sequence[int]) -> Result:
             palace_figures(one, answers[-1], questions, hits)
             for one, hits in zip(answers, found, strict=True)
         ),
-        session=compare([one.session for one in ours], [one.session for one in alone]),
-        passage=compare([one.passage for one in ours], [one.passage for one in alone]),
-        lost=tuple(
-            question.text
-            for question, a, b in zip(questions, ours, alone, strict=True)
-            if b.passage and not a.passage
-        ),
+        differences={search: compare_all(ours[search], alone[search]) for search in ours},
+        lost={search: find_lost(questions, ours[search], alone[search]) for search in ours},
     )
 
 
 def palace_figures(
-    answers: Answers, alone: Answers, questions: Sequence[Question], found: Sequence[Found]
+    answers: Answers,
+    alone: Answers,
+    questions: Sequence[Question],
+    found: dict[str, list[Found]],
 ) -> PalaceFigures:
-    """One palace's size, cost and shares found, over all questions and by language."""
-    groups: dict[str, list[Found]] = {"all": list(found)}
-    for question, one in zip(questions, found, strict=True):
-        groups.setdefault(question.language, []).append(one)
+    """One palace's size, cost and shares found."""
     return PalaceFigures(
         name=answers.name,
         files=answers.files,
@@ -83,7 +78,7 @@ def palace_figures(
         same_drawers=(Counter(answers.drawers) & Counter(alone.drawers)).total(),
         mine_seconds=round(answers.mine_seconds, 1),
         ask_seconds=round(answers.ask_seconds, 1),
-        found={name: summarize(group) for name, group in groups.items()},
+        found={search: by_language(questions, each) for search, each in found.items()},
     )
 
 
@@ -113,7 +108,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="recall-") as folder:
             result = measure(Path(folder), options.pages)
     print(json.dumps(asdict(result), ensure_ascii=False) if options.json else render_table(result))
-    return 1 if result.session.worse or result.passage.worse else 0
+    return 1 if result.worse else 0
 
 
 if __name__ == "__main__":

@@ -72,6 +72,29 @@ def find(question: Question, hits: Sequence[tuple[str, str]]) -> Found:
     return Found(right[0][0] if right else 0, passage[0] if passage else 0)
 
 
+def find_all(
+    questions: Sequence[Question], hits: Sequence[Sequence[tuple[str, str]]]
+) -> list[Found]:
+    """`find` for every question."""
+    return [find(question, five) for question, five in zip(questions, hits, strict=True)]
+
+
+def find_lost(
+    questions: Sequence[Question], ours: Sequence[Found], alone: Sequence[Found]
+) -> list[str]:
+    """The questions whose passage only `alone` found."""
+    rows = zip(questions, ours, alone, strict=True)
+    return [question.text for question, a, b in rows if b.passage and not a.passage]
+
+
+def by_language(questions: Sequence[Question], found: Sequence[Found]) -> dict[str, Shares]:
+    """The figures of all questions, then of each language."""
+    groups: dict[str, list[Found]] = {"all": list(found)}
+    for question, one in zip(questions, found, strict=True):
+        groups.setdefault(question.language, []).append(one)
+    return {name: summarize(group) for name, group in groups.items()}
+
+
 def summarize(found: Sequence[Found]) -> Shares:
     """The figures of some questions."""
     sessions, passages = [one.session for one in found], [one.passage for one in found]
@@ -90,6 +113,14 @@ def _share(ranks: Sequence[int]) -> float:
 
 def _mean_reciprocal_rank(ranks: Sequence[int]) -> float:
     return sum(1 / rank for rank in ranks if rank) / len(ranks)
+
+
+def compare_all(ours: Sequence[Found], alone: Sequence[Found]) -> dict[str, Difference]:
+    """How sessions and passages are found, ours against alone."""
+    return {
+        "session": compare([one.session for one in ours], [one.session for one in alone]),
+        "passage": compare([one.passage for one in ours], [one.passage for one in alone]),
+    }
 
 
 def compare(ours: Sequence[int], alone: Sequence[int]) -> Difference:
