@@ -30,25 +30,43 @@ def locate(data_home: Path, opencode_db: str | None) -> tuple[Path, ...]:
     """
     folder = data_home / "opencode"
     named = _named_database(folder, opencode_db)
-    found = [named] if named and named.exists() else []
-    return _distinct([*found, *_stores_in(folder)])
+    found = [named] if named and _exists(named) else []
+    try:
+        return _distinct([*found, *_stores_in(folder)])
+    except PermissionError:  # not "nothing there": opening it will say why
+        return _distinct([*found, folder])
 
 
 def expand(path: Path) -> tuple[Path, ...]:
     """The databases and storage folders that a path given by the user stands for."""
-    if not path.exists():
-        raise StoreUnreadableError(f"{path}: no such file or folder", _EXPECTED)
-    if not path.is_dir() or path.name == _STORAGE or (path / "session").is_dir():
-        return (path,)
-    inside = _stores_in(path)
+    try:
+        if not path.exists():
+            raise StoreUnreadableError(f"{path}: no such file or folder", _EXPECTED)
+        if not path.is_dir() or path.name == _STORAGE or (path / "session").is_dir():
+            return (path,)
+        inside = _stores_in(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StoreUnreadableError(f"{path}: cannot be read ({reason})", _EXPECTED) from error
     if not inside:
         raise StoreUnreadableError(f"{path}: a folder without an opencode store in it", _EXPECTED)
     return inside
 
 
 def _stores_in(folder: Path) -> tuple[Path, ...]:
+    try:
+        names = sorted(path for path in folder.iterdir() if path.match(_DATABASES))
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
     storage = folder / _STORAGE
-    return _distinct([*sorted(folder.glob(_DATABASES)), *([storage] if storage.is_dir() else [])])
+    return _distinct([*names, *([storage] if storage.is_dir() else [])])
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # behind a folder that may not be entered, or no path at all
+        return False
 
 
 def _named_database(folder: Path, opencode_db: str | None) -> Path | None:
