@@ -7,22 +7,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from mempalace_toolkit.errors import WriteUndoneError
+from mempalace_toolkit.files import private_folder, write_undone
 
 KEPT = 30
 
 
 def open_log(folder: Path, name: str) -> tuple[Path, IO[bytes]]:
     """A new log file `name` in `folder`, for its owner alone; older ones beyond KEPT go."""
+    file = private_folder(folder) / name
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = folder / name
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     except OSError as error:
-        raise WriteUndoneError(
-            f"cannot write a log in {folder}: {error.strerror}",
-            "free some space or mend the permissions, then run again",
-        ) from error
+        raise write_undone(file, error) from error
     for old in sorted(folder.glob("*.log"))[:-KEPT]:
         with suppress(OSError):
             old.unlink()

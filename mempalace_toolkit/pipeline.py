@@ -14,6 +14,7 @@ from typing import IO
 
 from mempalace_toolkit import __version__
 from mempalace_toolkit.errors import MempalaceError, PalaceBusyError, ToolkitError
+from mempalace_toolkit.files import private_folder
 from mempalace_toolkit.mining import filing as steps
 from mempalace_toolkit.mining.filing import Filing
 from mempalace_toolkit.mining.ledger import Ledger, RecordedPage, RecordedSession
@@ -178,7 +179,7 @@ def _write_pages(
             continue
         folder = spool_files.wing_folder(request.spool, plan.record.label, plan.record.wing)
         if changes.write:
-            spool_files.make_folder(folder)
+            private_folder(folder)
         for page, record in changes.write:
             spool_files.write_page(folder, page, record.mtime_ms)
         batch.append((plan.record, [record for _, record in changes.write], changes.retire))
@@ -214,7 +215,7 @@ def _stand_in_for_lost(ledger: Ledger, spool: Path) -> None:
     """
     for path, mtime_ms in lost_pages(ledger, spool).items():
         page = spool / path
-        spool_files.make_folder(page.parent)
+        private_folder(page.parent)
         page.touch(mode=0o600)
         spool_files.touch_page(page, mtime_ms)
 

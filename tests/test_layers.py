@@ -22,6 +22,7 @@ LAYERS = (
     {"sessions"},
     {"config"},
     {"log"},
+    {"files"},
     {"errors"},
 )
 

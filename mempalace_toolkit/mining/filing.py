@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mempalace_toolkit.files import private_folder
 from mempalace_toolkit.mining.ledger import Ledger, RecordedPage
 from mempalace_toolkit.mining.mempalace import (
     ChildSetting,
@@ -104,7 +105,7 @@ def drop_retired(filing: Filing) -> Mapping[str, str]:
     jobs = []
     for name, pages in retired.items():
         folder = filing.spool / name
-        spool.make_folder(folder)
+        private_folder(folder)
         for page in pages:
             (filing.spool / page.path).touch(mode=0o600)
         spool.write_ignore_list(folder, [Path(page.path).name for page in pages])

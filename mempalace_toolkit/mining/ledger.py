@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from mempalace_toolkit.errors import WriteUndoneError
+from mempalace_toolkit.files import private_folder
 from mempalace_toolkit.palace.drawers import MinedPage
 
 _VERSION = 1
@@ -87,8 +88,8 @@ class Ledger:
 
         One that SQLite cannot read, or of another version, is renamed to end in `aside`.
         """
+        private_folder(file.parent)
         try:
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             file.touch(mode=0o600)
             try:
                 return cls(_connect(file))

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mempalace_toolkit.errors import PalaceBusyError, WriteUndoneError
+from mempalace_toolkit.files import private_folder
 
 LOCK_NAME = ".mempalace-toolkit.lock"
 _POLL_SECONDS = 0.1
@@ -62,8 +63,8 @@ def mempalace_holder(palace: Path, home: Path) -> str | None:
 
 
 def _open_lock(palace: Path) -> int:
+    private_folder(palace)
     try:
-        palace.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(palace / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise WriteUndoneError(

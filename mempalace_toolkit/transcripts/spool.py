@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from mempalace_toolkit.errors import WriteUndoneError
+from mempalace_toolkit.files import write_undone
 from mempalace_toolkit.transcripts.render import Page
 
 _TEMPORARY = ".writing-"
@@ -22,16 +22,6 @@ _TEMPORARY = ".writing-"
 def wing_folder(spool: Path, label: str, wing: str) -> Path:
     """Where the pages of `wing` lie that carry `label`."""
     return spool / label / wing
-
-
-def make_folder(folder: Path) -> None:
-    """Create `folder` for its owner alone, parents included."""
-    try:
-        missing = [folder, *folder.parents]
-        for path in reversed([p for p in missing if not p.exists()]):
-            path.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise _undone(folder, error) from error
 
 
 def write_page(folder: Path, page: Page, mtime_ms: int) -> None:
@@ -50,7 +40,7 @@ def write_page(folder: Path, page: Page, mtime_ms: int) -> None:
         os.replace(temporary, folder / page.name)  # noqa: PTH105
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise _undone(folder / page.name, error) from error
+        raise write_undone(folder / page.name, error) from error
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
@@ -64,7 +54,7 @@ def touch_page(path: Path, mtime_ms: int) -> None:
     try:
         os.utime(path, ns=(mtime_ms * 1_000_000, mtime_ms * 1_000_000))
     except OSError as error:
-        raise _undone(path, error) from error
+        raise write_undone(path, error) from error
 
 
 def flush(spool: Path) -> None:
@@ -113,11 +103,4 @@ def write_ignore_list(folder: Path, names: Iterable[str]) -> None:
         temporary.replace(target)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise _undone(target, error) from error
-
-
-def _undone(path: Path, error: OSError) -> WriteUndoneError:
-    return WriteUndoneError(
-        f"cannot write {path}: {error.strerror or error}",
-        "free some space or mend the permissions, then run again: nothing was lost",
-    )
+        raise write_undone(target, error) from error
