@@ -150,6 +150,18 @@ def test_any_other_answer_is_refused_and_named(answer: Answer, said: str, tmp_pa
     assert said in raised.value.message and url in raised.value.message
 
 
+def test_a_pause_longer_than_connecting_may_take_is_waited_for(tmp_path: Path) -> None:
+    def pausing(handler: BaseHTTPRequestHandler, over: threading.Event) -> None:
+        over.wait(1.5)
+        _send(handler, BODY[:1000])
+        over.wait(1.5)
+        handler.wfile.write(BODY[1000:])
+
+    with serving(pausing) as url:
+        fetch_archive(Archive(url, GOOD_HASH), tmp_path / "a", Limits(connect=1, stall=30))
+    assert (tmp_path / "a").read_bytes() == BODY
+
+
 def test_a_port_nobody_listens_on_is_refused(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

@@ -50,6 +50,7 @@ def test_tensors_are_read_by_name_shape_and_place(tmp_path: Path) -> None:
         {"a": GOOD | {"shape": "23"}},
         {"a": GOOD | {"data_offsets": [0, 28], "shape": [7]}},
         {"a": GOOD | {"data_offsets": [-24, 0]}},
+        {"a": GOOD | {"data_offsets": [-8, -4], "shape": [1]}},
         {"a": GOOD | {"data_offsets": [0]}},
     ],
 )
