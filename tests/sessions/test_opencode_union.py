@@ -323,3 +323,44 @@ def test_a_session_that_is_gone_is_an_error_that_names_it(tmp_path: Path) -> Non
     execute(path, "delete from session")
     with open_store([path]) as store, pytest.raises(StoreUnreadableError, match="ses_1"):
         store.read_session(ref)
+
+
+def test_rows_are_ordered_by_seq_and_by_time_only_where_there_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "opencode.db"
+    with opened(path) as db:
+        db.executescript(V2_TABLES)
+        db.execute("insert into session_v2 values ('ses_1', null, null, '/', '', null, 1, 1, null)")
+    add_row(path, "ses_1", 0, "user", "First by seq", at=START + 9)
+    add_row(path, "ses_1", 1, "assistant", "Second by seq", at=START)
+    assert texts(read_all(path)["ses_1"]) == ["First by seq", "Second by seq"]
+    execute(path, "alter table session_message drop column seq")
+    assert texts(read_all(path)["ses_1"]) == ["Second by seq", "First by seq"]
+
+
+def test_an_undone_prompt_in_the_original_changes_its_forks_key(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "opencode.db")
+    add_session(path, "ses_a", "One?", "One.", "Two?")
+    add_session(path, "ses_b", "One?", "One.", "Two?", "Two.")
+    before = read_all(path)["ses_b"]
+    revert = json.dumps({"messageID": "msg_ses_a_000002"})
+    execute(path, "update session set revert = ? where id = 'ses_a'", revert)
+    after = read_all(path)["ses_b"]
+    assert (before.copied, after.copied) == (3, 2)
+    assert before.ref.change_key != after.ref.change_key
+
+
+def test_a_storage_folders_messages_are_ordered_by_time_and_parts_by_id(tmp_path: Path) -> None:
+    files = {
+        "session/p/ses_1.json": {"id": "ses_1", "time": {"created": 1, "updated": 2}},
+        "message/ses_1/msg_a.json": {"id": "msg_a", "role": "assistant", "time": {"created": 8}},
+        "message/ses_1/msg_b.json": {"id": "msg_b", "role": "user", "time": {"created": 7}},
+        "part/msg_a/1.json": {"id": "prt_2", "type": "text", "text": "second"},
+        "part/msg_a/2.json": {"id": "prt_1", "type": "text", "text": "first"},
+        "part/msg_b/1.json": {"id": "prt_3", "type": "text", "text": "asked"},
+        "part/msg_gone/1.json": {"id": "prt_4", "type": "text", "text": "undone"},
+    }
+    for name, value in files.items():
+        file = tmp_path / "storage" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(value))
+    assert texts(read_all(tmp_path)["ses_1"]) == ["asked", "first\nsecond"]
