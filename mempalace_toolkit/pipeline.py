@@ -258,6 +258,12 @@ def _file(
         if again := steps.show_orphans_again(filing):
             results += steps.mine_folders(filing, again, lambda: _heal(palace))
             steps.learn_palace(ledger, palace, request.spool)
+    left = ledger.folders_to_mine(str(palace.path))
+    for result in results:
+        folder = steps.folder_of(result.job)
+        if result.code == 0 and folder in left:
+            failures[folder] = f"{left[folder]} page(s) are not in the palace after a mine that"
+            failures[folder] += " said it had filed them"
     report.drawers_after = count_drawers(palace).drawers
     counts = filed_since(palace, before.mark) if palace.has_hnsw_index else None
     report.wings = _wing_lines(results, folders, counts, report.sessions)

@@ -73,7 +73,7 @@ def mine_folders(
         with filing.ledger.writing():
             for result in results:
                 if result.code == 0:
-                    filing.ledger.trust_mined(filing.palace_key, _folder(result.job))
+                    filing.ledger.trust_mined(filing.palace_key, folder_of(result.job))
     return results
 
 
@@ -123,7 +123,7 @@ def _forget_dropped(
     held = mined_pages(filing.palace, filing.spool) if retired else {}
     failures = {}
     for result in results:
-        name = _folder(result.job)
+        name = folder_of(result.job)
         if result.code != 0:
             failures[name] = f"mempalace sync {result.describe()}"
             continue
@@ -145,7 +145,8 @@ def _job(filing: Filing, folder: str, action: str) -> MempalaceJob:
     return MempalaceJob("sync" if action == "sync" else "mine", filing.spool / folder, wing, label)
 
 
-def _folder(job: MempalaceJob) -> str:
+def folder_of(job: MempalaceJob) -> str:
+    """The spool folder that a call is about, by its name in the ledger."""
     return f"{job.label}/{job.wing}"
 
 
