@@ -6,6 +6,7 @@ load setup
 setup_file() {
   own_home
   fetch_packages
+  light_packages
   export FIRST="$BATS_FILE_TMPDIR/first & only"
   bash "$ROOT/install.sh" --prefix "$FIRST" --no-model </dev/null
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# The package by itself: pipx and uv make the three commands of it, and bin/ starts them in place.
+# The package with all its real dependencies: install.sh, pipx and uv make the three commands of it,
+# and bin/ starts them in place.
 
 load setup
 
@@ -8,6 +9,15 @@ setup_file() {
   fetch_packages pipx uv
   python3 -m venv "$BATS_FILE_TMPDIR/tools"
   "$BATS_FILE_TMPDIR/tools/bin/python" -m pip install -q --disable-pip-version-check pipx uv
+}
+
+@test "install.sh gives the three commands, and their environment has a mempalace that runs" {
+  prefix="$BATS_TEST_TMPDIR/real & whole"
+  run -0 bash "$ROOT/install.sh" --prefix "$prefix" --no-model </dev/null
+  answer "$prefix/bin"
+  run -0 "$prefix/share/mempalace-toolkit/venv/bin/python" -m mempalace --version
+  says "MemPalace"
+  rm -rf "$prefix"
 }
 
 @test "pipx install . gives the three commands" {
