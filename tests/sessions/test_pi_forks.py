@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pi_writing import chain, header, lines, read_all, said, write
 
 from mempalace_toolkit.sessions.model import Session
@@ -42,17 +43,23 @@ def unlike(text: str) -> list[dict[str, Any]]:
     return [said("user", text, "u0", None, 30), said("assistant", "ok", "u1", "u0", 31)]
 
 
-def test_a_fork_is_found_by_its_parents_file_name_wherever_that_lies(tmp_path: Path) -> None:
-    put(tmp_path, ORIGINAL, header(), *TALK)
-    put(tmp_path, "x_f1.jsonl", fork("f1"), *TALK[:2], *more("e1", "q3", "a3"))
-    put(tmp_path, "x_f2.jsonl", fork("f2", LATEST, "C:\\gone\\" + ORIGINAL), *TALK)
+PARENTS = {
+    "its path": ("2026_s1.jsonl", "/gone/2026_s1.jsonl"),
+    "its path on Windows": ("2026_other.jsonl", "C:\\gone\\2026_other.jsonl"),
+    "its path, with another id in the name": ("2026_other.jsonl", "/gone/2026_other.jsonl"),
+    "its path, though it was renamed since": ("renamed.jsonl", "/gone/2026_s1.jsonl"),
+    "its id": ("2026_other.jsonl", "s1"),
+}
+
+
+@pytest.mark.parametrize(("name", "link"), PARENTS.values(), ids=PARENTS.keys())
+def test_a_fork_names_its_parent_by(tmp_path: Path, name: str, link: str) -> None:
+    too_long_to_be_compared = said("user", "long " * 20_000, "e0", None)
+    talk = [too_long_to_be_compared, *TALK[1:]]
+    put(tmp_path, name, header(), *talk)
+    put(tmp_path, "x_f1.jsonl", fork("f1", of=link), *talk[:2], *more("e1", "q3", "a3"))
+    put(tmp_path, "x_f2.jsonl", fork("f2", LATEST, of=link), *talk)
     assert copies(read_all(tmp_path)) == {"s1": (0, None), "f1": (2, "s1"), "f2": (4, "s1")}
-
-
-def test_a_fork_is_found_by_the_id_in_its_parents_file_name(tmp_path: Path) -> None:
-    put(tmp_path, "renamed.jsonl", header(), *TALK)
-    put(tmp_path, "x_f1.jsonl", fork("f1"), *TALK)
-    assert copies(read_all(tmp_path))["f1"] == (4, "s1")
 
 
 def test_a_branch_of_version_one_names_its_parent_in_its_own_way(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ def test_a_link_that_leads_nowhere_is_a_failure(tmp_path: Path, target: str) -> 
 
 def test_a_locked_file_is_a_failure_and_the_others_are_read(tmp_path: Path) -> None:
     write(tmp_path, session("s1"))
-    path = write(tmp_path, session("s2"), "x_s2.jsonl")
+    path = write(tmp_path, session("s2"), "0_s2.jsonl")
     with locked(path), open_store([tmp_path]) as store:
         assert [ref.id for ref in store.find_sessions()] == ["s1"]
         [failure] = store.failures
