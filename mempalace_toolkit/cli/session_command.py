@@ -152,6 +152,11 @@ def _take(command: AgentCommand, choices: Choices, surroundings: Surroundings) -
     request = _request(command, choices, surroundings)
     with closing(command.open_store(places)) as store:
         report = _survey_or_run(store, request, choices, surroundings)
+    if choices.session and not report.sessions:
+        raise UsageError(
+            f"no session {choices.session!r} in {', '.join(report.stores)}",
+            "--dry-run --json lists the ids",
+        )
     failures = getattr(store, "failures", ())
     if failures and report.error is None:
         report.error = failures[0]

@@ -72,7 +72,7 @@ def _read_settings(file: Path) -> dict[str, object]:
         settings = json.loads(file.read_bytes())
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"MemPalace's configuration {file} cannot be read: {error}",
             "mend or remove that file",
