@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import IO
 
 from mempalace_toolkit import __version__
-from mempalace_toolkit.errors import MempalaceError, PalaceBusyError, ToolkitError
+from mempalace_toolkit.errors import (
+    MempalaceError,
+    PalaceBusyError,
+    StoreUnreadableError,
+    ToolkitError,
+    UnknownSchemaError,
+)
 from mempalace_toolkit.files import private_folder
 from mempalace_toolkit.mining import filing as steps
 from mempalace_toolkit.mining.filing import Filing
@@ -32,6 +38,9 @@ from mempalace_toolkit.transcripts import spool as spool_files
 
 Recording = tuple[RecordedSession, Sequence[RecordedPage], Sequence[str]]
 """A session's record, the pages that were written, the paths of those to retire."""
+
+UNREAD = {StoreUnreadableError.kind, UnknownSchemaError.kind}
+"""Findings of sessions that could not be read: they are tried again by the next run."""
 
 BATCH = 200
 """Sessions whose pages are flushed and recorded together."""
@@ -83,6 +92,7 @@ def survey(store: Store, request: RunRequest) -> RunReport:
             for plan in _plans(store, ledger, request, report):
                 report.sessions.append(SessionLine.of(plan))
     report.findings += store.findings
+    report.error = next(iter(store.failures), None)
     return report
 
 
@@ -100,15 +110,17 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
         roll_back_journal(palace)
         if not steps.see_palace(ledger, palace, request.spool):
             steps.learn_palace(ledger, palace, request.spool)
-        signature = store.signature()
+        key, signature = request.signature_key(store), store.signature()
         if _nothing_changed(ledger, store, request):
             report.sessions = _known_lines(ledger, request)
             report.index_before = report.index_after = check_index(palace)
             report.drawers_before = report.drawers_after = count_drawers(palace).drawers
             return report
         with _timed(report, "pages"):
-            _write_pages(store, ledger, request, observer, report)
+            write_pages(store, ledger, request, observer, report)
         report.findings += store.findings
+        report.error = next(iter(store.failures), None)
+        store.close()  # an open read transaction keeps opencode's -wal from being reset
         with _timed(report, "check"):
             report.index_before = check_index(palace)
         try:
@@ -117,9 +129,10 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
             report.error = error
         with _timed(report, "check"):
             report.index_after = check_index(palace)
-        if report.error is None and not request.selection.narrowed:
+        unread = any(finding.kind in UNREAD for finding in report.findings)
+        if report.error is None and not unread and not request.selection.narrowed:
             with ledger.writing():
-                ledger.record_signature(request.signature_key(store), signature + __version__)
+                ledger.record_signature(key, signature + __version__)
     return report
 
 
@@ -165,7 +178,7 @@ def _known_lines(ledger: Ledger, request: RunRequest) -> list[SessionLine]:
     ]
 
 
-def _write_pages(
+def write_pages(
     store: Store, ledger: Ledger, request: RunRequest, observer: Observer, report: RunReport
 ) -> None:
     """Read what changed and bring the spool and the ledger up to it, batch by batch."""

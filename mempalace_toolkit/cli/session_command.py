@@ -157,9 +157,6 @@ def _take(command: AgentCommand, choices: Choices, surroundings: Surroundings) -
             f"no session {choices.session!r} in {', '.join(report.stores)}",
             "--dry-run --json lists the ids",
         )
-    failures = getattr(store, "failures", ())
-    if failures and report.error is None:
-        report.error = failures[0]
     return _tell_report(report, choices)
 
 

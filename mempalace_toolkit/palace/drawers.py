@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mempalace_toolkit.errors import MempalaceError
+from mempalace_toolkit.errors import MempalaceError, PalaceBusyError, ToolkitError
 from mempalace_toolkit.palace.location import PalaceLocation
 
 COLLECTION = "mempalace_drawers"
@@ -68,10 +68,7 @@ def _reading(palace: PalaceLocation) -> Iterator[sqlite3.Connection | None]:
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise MempalaceError(
-            f"the palace database {palace.database} cannot be read: {error}",
-            "run `mempalace repair --yes`, or restore the palace from a backup",
-        ) from error
+        raise _failed(palace, error, "read") from error
 
 
 def count_drawers(palace: PalaceLocation) -> DrawerCount:
@@ -165,10 +162,20 @@ def roll_back_journal(palace: PalaceLocation) -> bool:
     try:
         connection.execute("select count(*) from sqlite_master").fetchone()
     except sqlite3.Error as error:
-        raise MempalaceError(
-            f"the palace database {palace.database} cannot be rolled back: {error}",
-            "restore the palace from a backup, or see `mempalace repair`",
-        ) from error
+        raise _failed(palace, error, "rolled back") from error
     finally:
         connection.close()
     return True
+
+
+def _failed(palace: PalaceLocation, error: sqlite3.Error, done: str) -> ToolkitError:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return PalaceBusyError(
+            f"another process is writing to the palace {palace.path}",
+            "wait for it to end, then run again",
+        )
+    return MempalaceError(
+        f"the palace database {palace.database} cannot be {done}: {error}",
+        "run `mempalace repair --yes`, or restore the palace from a backup",
+    )

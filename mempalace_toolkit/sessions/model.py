@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from mempalace_toolkit.errors import StoreUnreadableError
+
 Agent = Literal["opencode", "pi"]
 Role = Literal["user", "assistant"]
 
@@ -16,7 +18,8 @@ class Turn:
     """One visible message, verbatim.
 
     `time` is milliseconds since the epoch. `key` names the turn itself and survives its
-    being copied into a fork, so that equal keys in two sessions mean one turn.
+    being copied into a fork, so that equal keys in two sessions mean one turn. It holds within
+    one process and is not to be stored.
     """
 
     role: Role
@@ -89,6 +92,10 @@ class Store(Protocol):
     def findings(self) -> tuple[StoreFinding, ...]:
         """What was wrong with the store as a whole, so far."""
 
+    @property
+    def failures(self) -> tuple[StoreUnreadableError, ...]:
+        """Places that could not be read while others could, so far: ask after listing."""
+
     def signature(self) -> str:
         """A cheap key (stat calls only): equal means that nothing can have changed."""
 
@@ -96,7 +103,11 @@ class Store(Protocol):
         """Every session once, oldest first; deleted ones never."""
 
     def read_session(self, ref: SessionRef) -> Session:
-        """The session's visible turns."""
+        """The session's visible turns.
+
+        Raises StoreUnreadableError where it cannot be read: that is not to be taken for a
+        session without turns.
+        """
 
     def close(self) -> None:
         """Release what is held open."""

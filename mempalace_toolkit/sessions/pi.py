@@ -12,7 +12,7 @@ from typing import Self
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.model import Session, SessionRef, StoreFinding, Turn
-from mempalace_toolkit.sessions.pi_files import check_place, finding, list_files
+from mempalace_toolkit.sessions.pi_files import check_place, list_files, shown
 from mempalace_toolkit.sessions.pi_index import Index, check_versions, created_of, look, reference
 from mempalace_toolkit.sessions.pi_places import locate, searched
 from mempalace_toolkit.sessions.pi_talk import read_talk
@@ -99,19 +99,17 @@ class PiStore:
     def read_session(self, ref: SessionRef) -> Session:
         """The session's live turns; those that stand in an older session are counted.
 
-        A file that vanished or cannot be read any more gives no turns and the finding
-        `vanished` or `unreadable`: it was not read, it is not empty. Raises UnknownSchemaError
-        where the file is no longer a session of a known version.
+        Raises StoreUnreadableError where the file vanished or cannot be read any more, and
+        UnknownSchemaError where it is no longer a session of a known version.
         """
         index, path = self._looked(), Path(ref.source)
         try:
             talk = read_talk(path, ref.created, ref.id)
-        except FileNotFoundError:
-            gone = finding("vanished", path, "the file was there and is gone", ref.id)
-            return Session(ref, (), findings=(gone,))
         except OSError as error:
-            message = f"the file cannot be read: {error.strerror or error}"
-            return Session(ref, (), findings=(finding("unreadable", path, message, ref.id),))
+            raise StoreUnreadableError(
+                f"{shown(path)} cannot be read any more: {error.strerror or error}",
+                "run again: a session that was read before stays remembered",
+            ) from error
         if ref.id in self._copied_by_others:
             self._marks[ref.id] = _marks(talk.turns)
         copied, source = self._copied(talk.turns, index.older.get(ref.id, ()))

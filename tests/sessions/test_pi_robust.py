@@ -185,24 +185,25 @@ def test_a_header_without_id_or_time_takes_them_from_the_file(tmp_path: Path) ->
     assert (session.ref.id, session.ref.created, session.ref.directory) == ("abc", 5000, "")
 
 
-def test_a_file_that_vanishes_is_a_finding_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_a_file_that_vanishes_is_an_error_and_the_rest_can_be_read(tmp_path: Path) -> None:
     gone = write(tmp_path, HEAD + TALK, "gone.jsonl")
     write(tmp_path, lines(header("s2"), *AB), "stays.jsonl")
     with open_store([tmp_path]) as store:
         refs = list(store.find_sessions())
         gone.unlink()
-        sessions = [store.read_session(ref) for ref in refs]
-    assert [kinds(session) for session in sessions] == [["vanished"], []]
-    assert [len(session.turns) for session in sessions] == [0, 2]
+        with pytest.raises(StoreUnreadableError, match=r"gone\.jsonl"):
+            store.read_session(refs[0])
+        assert len(store.read_session(refs[1]).turns) == 2
 
 
-def test_a_file_that_turns_into_a_folder_is_a_finding(tmp_path: Path) -> None:
+def test_a_file_that_turns_into_a_folder_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + TALK)
     with open_store([tmp_path]) as store:
         [ref] = store.find_sessions()
         path.unlink()
         path.mkdir()
-        assert kinds(store.read_session(ref)) == ["unreadable"]
+        with pytest.raises(StoreUnreadableError, match="Is a directory"):
+            store.read_session(ref)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage\n", lines(header(version=9), *AB)])

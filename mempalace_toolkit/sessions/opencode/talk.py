@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from mempalace_toolkit.sessions.model import Role, StoreFinding, Turn
@@ -98,8 +97,7 @@ def visible_turns(messages: Iterable[StoredMessage], revert: Revert | None) -> l
 
 def make_turn(role: Role, text: str, time: int) -> Turn:
     """A turn whose key is the same in every fork that copied it: new ids, old times."""
-    digest = blake2b(f"{role}\0{time}\0{text}".encode(), digest_size=10)
-    return Turn(role, text, time, digest.hexdigest())
+    return Turn(role, text, time, f"{role}|{time}|{hash(text)}")
 
 
 def findings_of(problems: Problems, path: str, session: str) -> tuple[StoreFinding, ...]:
