@@ -73,10 +73,12 @@ class RunRequest:
         """The folder of pages."""
         return self.data / "spool"
 
-    def signature_key(self, store: Store) -> str:
-        """Names what was taken, and how: another option is another signature."""
-        places = ":".join(str(place) for place in store.places)
-        return f"{self.agent}|{self.selection.options()}|{places}"
+
+def signed(store: Store, request: RunRequest) -> tuple[str, str]:
+    """What is taken and how (another option is another key), and the state it is in."""
+    places = ":".join(str(place) for place in store.places)
+    key = f"{request.agent}|{request.selection.options()}|{places}"
+    return key, f"{store.signature()}|{__version__}"
 
 
 def survey(store: Store, request: RunRequest) -> RunReport:
@@ -110,7 +112,7 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
         roll_back_journal(palace)
         if not steps.see_palace(ledger, palace, request.spool):
             steps.learn_palace(ledger, palace, request.spool)
-        key, signature = request.signature_key(store), store.signature()
+        key, signature = signed(store, request)
         if _nothing_changed(ledger, store, request):
             report.sessions = _known_lines(ledger, request)
             report.index_before = report.index_after = check_index(palace)
@@ -132,7 +134,7 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
         unread = any(finding.kind in UNREAD for finding in report.findings)
         if report.error is None and not unread and not request.selection.narrowed:
             with ledger.writing():
-                ledger.record_signature(key, signature + __version__)
+                ledger.record_signature(key, signature)
     return report
 
 
@@ -158,11 +160,10 @@ def _plans(
 
 def _nothing_changed(ledger: Ledger, store: Store, request: RunRequest) -> bool:
     """Whether store, spool and palace are all as the last complete run left them."""
-    known = ledger.signature(request.signature_key(store))
+    key, signature = signed(store, request)
     return (
         not request.selection.narrowed
-        and known is not None
-        and known == store.signature() + __version__
+        and ledger.signature(key) == signature
         and not ledger.unmined_sessions(request.agent, str(request.palace.path))
         and not ledger.retired_pages()
         and not lost_pages(ledger, request.spool)
@@ -187,7 +188,7 @@ def write_pages(
     for plan in _plans(store, ledger, request, report):
         report.sessions.append(SessionLine.of(plan))
         observer.advance()
-        changes = plan_pages(plan) if plan.turns or plan.pages else PageChanges()
+        changes = plan_pages(plan) if plan.cuts or plan.pages else PageChanges()
         if plan.known and not changes.write and not changes.retire:
             continue
         folder = spool_files.wing_folder(request.spool, plan.record.label, plan.record.wing)

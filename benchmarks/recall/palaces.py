@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from corpus import Question, Talk
-
+from benchmarks.recall.corpus import Question, Talk
 from mempalace_toolkit.transcripts import render
 
 ASK = Path(__file__).with_name("ask.py")
@@ -47,17 +46,9 @@ class Answers:
 
 def our_files(talk: Talk, exchanges: int) -> list[File]:
     """The session as this project writes it, in pages of `exchanges`."""
-    usual = render.PAGE_EXCHANGES
-    render.PAGE_EXCHANGES = exchanges
-    try:
-        pages = render.render_pages(
-            session=talk.ref.id,
-            directory=talk.ref.directory,
-            label=talk.ref.agent,
-            turns=talk.turns,
-        )
-    finally:
-        render.PAGE_EXCHANGES = usual
+    header = render.PageHeader(talk.ref.id, talk.ref.directory, talk.ref.agent)
+    cuts = enumerate(render.cut_talk(talk.turns, exchanges), 1)
+    pages = [render.render_page(header, number, cut) for number, cut in cuts]
     return [File(talk.ref.id, page.name, page.content) for page in pages]
 
 

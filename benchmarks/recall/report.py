@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 
-from scores import Difference, Shares
+from benchmarks.recall.scores import Difference, Shares
 
 WIDTH = 80
 

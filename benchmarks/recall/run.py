@@ -1,6 +1,6 @@
 """Whether our pages are found as well as the same talk that MemPalace mines by itself.
 
-    python benchmarks/recall/run.py [--json] [--pages N ...] [--palace-keep DIR]
+    python -m benchmarks.recall.run [--json] [--pages N ...] [--palace-keep DIR]
 
 Mines the corpus, with the real embedding model, into throwaway palaces: in our pages, once
 for each of --pages, and as one JSONL file a session. Then asks each palace every question,
@@ -25,11 +25,10 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from corpus import Question, read_corpus
-from palaces import Answers, answer, files_by_wing, our_files, whole_file
-from report import PalaceFigures, Result, render_table
-from scores import Found, by_language, compare_all, find_all, find_lost
-
+from benchmarks.recall.corpus import Question, read_corpus
+from benchmarks.recall.palaces import Answers, answer, files_by_wing, our_files, whole_file
+from benchmarks.recall.report import PalaceFigures, Result, render_table
+from benchmarks.recall.scores import Found, by_language, compare_all, find_all, find_lost
 from mempalace_toolkit.model.ensure import ModelRequest, ensure
 from mempalace_toolkit.model.location import model_folder
 from mempalace_toolkit.transcripts.render import PAGE_EXCHANGES

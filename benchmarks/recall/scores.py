@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from corpus import Question
+
+from benchmarks.recall.corpus import Question
 
 RESAMPLES = 10_000
 SEED = 20260107

@@ -8,7 +8,16 @@ from typing import Literal
 
 from mempalace_toolkit.mining.ledger import RecordedPage, RecordedSession
 from mempalace_toolkit.sessions.model import Session, SessionRef, Turn
-from mempalace_toolkit.transcripts.render import GENERATION_MS, Page, render_pages, talk_digest
+from mempalace_toolkit.transcripts.render import (
+    Cut,
+    Page,
+    PageHeader,
+    cut_talk,
+    page_mtime_ms,
+    page_name,
+    render_page,
+    session_digest,
+)
 
 Action = Literal["new", "grown", "rewritten", "unchanged", "skipped"]
 
@@ -21,13 +30,13 @@ message that is still streaming reaches the store without moving the session's t
 class SessionPlan:
     """What becomes of one session, and the record to keep of it.
 
-    `turns` are its own turns, to make pages of. `pages` are those it has now. `known` tells
-    that nothing about it is to be recorded.
+    `cuts` are its own turns page by page. `pages` are those it has now. `known` tells that
+    nothing about it is to be recorded.
     """
 
     action: Action
     record: RecordedSession
-    turns: tuple[Turn, ...] = ()
+    cuts: tuple[Cut, ...] = ()
     pages: tuple[RecordedPage, ...] = ()
     known: bool = False
 
@@ -63,9 +72,10 @@ def plan_session(
     where that one is neither taken now nor remembered. `pages` are those in the spool.
     """
     turns = session.turns[_own_start(session) :]
-    record = _record(session, turns, wing, now_ms)
+    cuts = tuple(cut_talk(turns))
+    record = _record(session, cuts, wing, now_ms)
     action: Action = "skipped" if record.skipped else _action(record, known, turns)
-    return SessionPlan(action, record, turns, tuple(pages), known=record == known)
+    return SessionPlan(action, record, cuts, tuple(pages), known=record == known)
 
 
 def skip_session(ref: SessionRef, reason: str, known: RecordedSession | None) -> SessionPlan:
@@ -101,10 +111,12 @@ def plan_pages(plan: SessionPlan) -> PageChanges:
     write = []
     if not record.skipped:
         folder = f"{record.label}/{record.wing}"
-        for page in render_pages(record.id, record.directory, record.label, plan.turns):
-            path = f"{folder}/{page.name}"
+        header = PageHeader(record.id, record.directory, record.label)
+        for number, cut in enumerate(plan.cuts, 1):
+            path = f"{folder}/{page_name(record.label, record.id, number)}"
             old = before.pop(path, None)
-            if old is None or old.digest != page.digest or not _same_time(old, page):
+            if old is None or not _is_same(old, cut):
+                page = render_page(header, number, cut)
                 write.append((page, _recorded_page(page, path, record)))
     return PageChanges(tuple(write), tuple(before))
 
@@ -117,8 +129,9 @@ def _own_start(session: Session) -> int:
     return start
 
 
-def _record(session: Session, turns: Sequence[Turn], wing: str, now_ms: int) -> RecordedSession:
+def _record(session: Session, cuts: Sequence[Cut], wing: str, now_ms: int) -> RecordedSession:
     ref = session.ref
+    turns = [turn for cut in cuts for turn in cut.turns]
     return RecordedSession(
         agent=ref.agent,
         id=ref.id,
@@ -128,7 +141,7 @@ def _record(session: Session, turns: Sequence[Turn], wing: str, now_ms: int) -> 
         directory=ref.directory,
         change_key=ref.change_key,
         turns=len(turns),
-        digest=talk_digest(turns),
+        digest=session_digest(cuts),
         updated=ref.updated,
         settled=ref.updated < now_ms - UNSETTLED_MS,
         copied=session.copied,
@@ -156,13 +169,17 @@ def _action(
         return "new"
     if known.digest == record.digest:
         return "unchanged" if known.wing == record.wing else "rewritten"
-    if known.turns < record.turns and talk_digest(turns[: known.turns]) == known.digest:
+    if (
+        known.turns < record.turns
+        and session_digest(cut_talk(turns[: known.turns])) == known.digest
+    ):
         return "grown"
     return "rewritten"
 
 
-def _same_time(old: RecordedPage, page: Page) -> bool:
-    return old.mtime_ms == page.mtime_ms + old.generation * GENERATION_MS
+def _is_same(old: RecordedPage, cut: Cut) -> bool:
+    mtime_ms = page_mtime_ms(cut.digest, cut.turns[-1].time, old.generation)
+    return old.digest == cut.digest and old.mtime_ms == mtime_ms
 
 
 def _recorded_page(page: Page, path: str, record: RecordedSession) -> RecordedPage:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 
 import orjson
@@ -30,26 +31,41 @@ over one hour."""
 
 GENERATION_MS = OFFSET_STEPS * OFFSET_STEP_MS
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_999
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """One file of a transcript.
+class Cut:
+    """What belongs on one page.
 
     `digest` names the talk alone (roles and texts), which is what MemPalace compares when it
-    looks for duplicates. `mtime_ms` is a function of the talk and its last time alone.
+    looks for duplicates.
     """
+
+    turns: tuple[Turn, ...]
+    exchanges: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageHeader:
+    """What all pages of a session say of it: its id, where the agent worked, who it was."""
+
+    session: str
+    directory: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One file of a transcript; `mtime_ms` is a function of its talk and its last time alone."""
 
     name: str
     number: int
     content: bytes
     digest: str
     mtime_ms: int
-    exchanges: int
-    turns: int
 
 
 def split_exchanges(turns: Sequence[Turn]) -> list[Sequence[Turn]]:
@@ -58,7 +74,7 @@ def split_exchanges(turns: Sequence[Turn]) -> list[Sequence[Turn]]:
     return [turns[a:b] for a, b in zip(starts, [*starts[1:], len(turns)], strict=True)]
 
 
-def page_lengths(exchanges: int) -> list[int]:
+def page_lengths(exchanges: int, size: int = PAGE_EXCHANGES) -> list[int]:
     """How many exchanges each page holds: full pages, and a last one of 3 to 6.
 
     A remainder too short for a page of its own stays on the page before it, so that an
@@ -66,45 +82,49 @@ def page_lengths(exchanges: int) -> list[int]:
     """
     if exchanges <= 0:
         return []
-    full, rest = divmod(exchanges, PAGE_EXCHANGES)
-    lengths = [PAGE_EXCHANGES] * full
+    full, rest = divmod(exchanges, size)
+    lengths = [size] * full
     if rest >= LEAST_EXCHANGES or not lengths:
         return [*lengths, rest] if rest else lengths
     lengths[-1] += rest
     return lengths
 
 
-def render_pages(session: str, directory: str, label: str, turns: Sequence[Turn]) -> list[Page]:
-    """The transcript of a session's `turns`, page after page; empty where there are none.
-
-    `directory` is where the agent worked, `label` the agent's name.
-    """
-    header = {"type": "session", "version": 3, "id": session, "cwd": directory, "agent": label}
+def cut_talk(turns: Sequence[Turn], size: int = PAGE_EXCHANGES) -> list[Cut]:
+    """A session's turns, page by page of `size` exchanges; empty where there are none."""
     exchanges = split_exchanges(turns)
-    pages = []
-    start = 0
-    for number, length in enumerate(page_lengths(len(exchanges)), 1):
-        talk = [turn for exchange in exchanges[start : start + length] for turn in exchange]
-        name = page_name(label, session, number)
-        pages.append(_render_page({**header, "page": number}, name, talk, length))
-        start += length
-    return pages
+    cuts, start, first = [], 0, 0
+    for length in page_lengths(len(exchanges), size):
+        last = first + sum(map(len, exchanges[start : start + length]))
+        talk = tuple(turns[first:last])
+        cuts.append(Cut(talk, length, talk_digest(talk)))
+        start, first = start + length, last
+    return cuts
 
 
-def _render_page(
-    header: dict[str, object], name: str, talk: Sequence[Turn], exchanges: int
-) -> Page:
-    lines = [orjson.dumps({**header, "timestamp": iso_time(talk[0].time)})]
-    lines += [_message_line(turn) for turn in talk]
-    digest = talk_digest(talk)
+def session_digest(cuts: Sequence[Cut]) -> str:
+    """Thirty-two hex digits that name all that is said on these pages."""
+    return blake2b("".join(cut.digest for cut in cuts).encode(), digest_size=16).hexdigest()
+
+
+def render_page(header: PageHeader, number: int, cut: Cut) -> Page:
+    """Page `number`, counted from 1, of a session's transcript."""
+    first = {
+        "type": "session",
+        "version": 3,
+        "id": header.session,
+        "timestamp": iso_time(cut.turns[0].time),
+        "cwd": header.directory,
+        "agent": header.label,
+        "page": number,
+    }
+    lines = [orjson.dumps(first), *map(_message_line, cut.turns), b""]
     return Page(
-        name=name,
-        number=int(str(header["page"])),
-        content=b"\n".join(lines) + b"\n",
-        digest=digest,
-        mtime_ms=page_mtime_ms(digest, talk[-1].time),
-        exchanges=exchanges,
-        turns=len(talk),
+        name=page_name(header.label, header.session, number),
+        number=number,
+        content=b"\n".join(lines),
+        digest=cut.digest,
+        mtime_ms=page_mtime_ms(cut.digest, cut.turns[-1].time),
     )
 
 
@@ -120,12 +140,12 @@ def _message_line(turn: Turn) -> bytes:
 
 def talk_digest(turns: Sequence[Turn]) -> str:
     """Thirty-two hex digits that name the roles and texts of `turns`, in order."""
-    digest = blake2b(digest_size=16)
+    pieces = []
     for turn in turns:
         text = turn.text.encode("utf-8", "replace")
-        digest.update(b"%c%d:" % (turn.role[0].encode(), len(text)))
-        digest.update(text)
-    return digest.hexdigest()
+        pieces.append(b"%c%d:" % (turn.role[0].encode(), len(text)))
+        pieces.append(text)
+    return blake2b(b"".join(pieces), digest_size=16).hexdigest()
 
 
 def page_mtime_ms(digest: str, last_time: int, generation: int = 0) -> int:
@@ -141,8 +161,16 @@ def page_mtime_ms(digest: str, last_time: int, generation: int = 0) -> int:
 
 def iso_time(milliseconds: int) -> str:
     """`2026-11-21T01:02:03.456Z`; times before 1970 and after 9999 are moved to the edge."""
-    moment = _EPOCH + timedelta(milliseconds=_bounded(milliseconds))
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    day, rest = divmod(_bounded(milliseconds), 86_400_000)
+    seconds, thousandths = divmod(rest, 1000)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{_date(day)}T{hour:02}:{minute:02}:{second:02}.{thousandths:03}Z"
+
+
+@lru_cache(maxsize=1024)
+def _date(day: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
 
 
 def _bounded(milliseconds: int) -> int:

@@ -29,7 +29,7 @@ def write_page(folder: Path, page: Page, mtime_ms: int) -> None:
 
     Raises WriteUndoneError where the disk refuses; the page's old state is then in place.
     """
-    temporary = folder / f"{_TEMPORARY}{os.getpid()}"
+    temporary = f"{folder}/{_TEMPORARY}{os.getpid()}"
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
@@ -37,9 +37,9 @@ def write_page(folder: Path, page: Page, mtime_ms: int) -> None:
             os.utime(descriptor, ns=(mtime_ms * 1_000_000, mtime_ms * 1_000_000))
         finally:
             os.close(descriptor)
-        os.replace(temporary, folder / page.name)  # noqa: PTH105
+        os.replace(temporary, f"{folder}/{page.name}")  # noqa: PTH105
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
         raise write_undone(folder / page.name, error) from error
 
 

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from mempalace_toolkit.sessions.model import Turn
 from mempalace_toolkit.transcripts.render import (
     Page,
+    PageHeader,
+    cut_talk,
     file_safe,
     iso_time,
     page_lengths,
     page_mtime_ms,
-    render_pages,
+    render_page,
     split_exchanges,
     talk_digest,
 )
@@ -35,7 +37,8 @@ def talks(draw: st.DrawFn) -> list[Turn]:
 
 
 def pages_of(turns: list[Turn]) -> list[Page]:
-    return render_pages("ses_1", "/home/dev/shop", "opencode", turns)
+    header = PageHeader("ses_1", "/home/dev/shop", "opencode")
+    return [render_page(header, number, cut) for number, cut in enumerate(cut_talk(turns), 1)]
 
 
 def exchange(number: int) -> list[Turn]:

@@ -1,0 +1,166 @@
+"""How fast a large opencode store is read, planned and written as pages, and in what memory.
+
+    python -m benchmarks.big_store [--database FILE] [--sessions 2200] [--json]
+
+Makes the store (1.9 GB with the default size) unless it is given one. All ratios are to a
+warm `select sum(length(data)) from part` of the same database in the same run. Exit status 1
+if a bound is missed. Nothing is embedded: for the unchanged run the pages count as mined.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.machine import Spent, describe_machine, measure, verdict
+from mempalace_toolkit.cli.progress import Quiet
+from mempalace_toolkit.mining.ledger import Ledger
+from mempalace_toolkit.model.ensure import ModelRequest
+from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.pipeline import RunRequest, signed, write_pages
+from mempalace_toolkit.report import RunReport
+from mempalace_toolkit.sessions import opencode
+
+MAKER = Path(__file__).with_name("generated") / "make_big.py"
+RUNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured figure with its bounds; `ratio` is to the raw scan, None where absolute."""
+
+    name: str
+    seconds: float
+    ratio: float | None
+    bound: float
+    megabytes: float
+    megabyte_bound: float
+
+    @property
+    def met(self) -> bool:
+        """Whether both bounds hold."""
+        told = self.seconds if self.ratio is None else self.ratio
+        return told <= self.bound and self.megabytes <= self.megabyte_bound
+
+
+def main() -> int:
+    """Measure, print, say whether the bounds hold."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--database", type=Path)
+    parser.add_argument("--sessions", type=int, default=2200)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write-pages", nargs=2, metavar=("DATABASE", "DATA"))
+    options = parser.parse_args()
+    if options.write_pages:
+        _write_all(*map(Path, options.write_pages))
+        return 0
+    with tempfile.TemporaryDirectory(prefix="big-store-") as folder:
+        database = options.database or _make(Path(folder), options.sessions)
+        figures, raw = _measure(database.absolute(), Path(folder))
+    if options.json:
+        print(json.dumps({"raw_scan": raw, "figures": [asdict(figure) for figure in figures]}))
+    else:
+        print(_table(figures, raw))
+    return 0 if all(figure.met for figure in figures) else 1
+
+
+def _make(folder: Path, sessions: int) -> Path:
+    database = folder / "opencode.db"
+    size = ["--sessions", str(sessions), "--messages", "50", "--seed", "11"]
+    subprocess.run([sys.executable, MAKER, "opencode", database, *size], check=True)
+    return database
+
+
+def _measure(database: Path, folder: Path) -> tuple[list[Figure], float]:
+    home = folder / "home"
+    home.mkdir()
+    environment = {"HOME": str(home), "PATH": "/usr/bin:/bin", "MEMPALACE_BACKEND": "sqlite_exact"}
+    command = [str(Path(sys.executable).with_name("mempalace-session"))]
+    data = home / ".local/share/mempalace-toolkit"
+    survey = [*command, "--store", str(database), "--dry-run"]
+    scans, first, written = [], [], []
+    for _ in range(RUNS):
+        scans.append(_raw_scan(database))
+        first.append(measure(survey, environment))
+    for _ in range(RUNS):
+        scans.append(_raw_scan(database))
+        subprocess.run(["rm", "-rf", str(data)], check=True)
+        own = [sys.executable, "-m", "benchmarks.big_store", "--write-pages"]
+        written.append(measure([*own, str(database), str(data)], environment))
+    unchanged = [measure(survey, environment) for _ in range(RUNS)]
+    assert "2200 unchanged" in unchanged[0].out or "unchanged" in unchanged[0].out.splitlines()[-2]
+    help_runs = [measure([*command, "--help"], environment) for _ in range(RUNS)]
+    empty = [measure(command, environment) for _ in range(RUNS)]
+    raw = _median(scans)
+    return [
+        _figure("first --dry-run", first, raw, 4, 200),
+        _figure("read and write all pages", written, raw, 8, 250),
+        _figure("unchanged --dry-run", unchanged, None, 0.7, 120),
+        _figure("--help", help_runs, None, 0.3, 120),
+        _figure("no store", empty, None, 0.4, 120),
+    ], raw
+
+
+def _figure(name: str, runs: list[Spent], raw: float | None, bound: float, room: float) -> Figure:
+    assert all(run.code == 0 for run in runs), name
+    seconds = _median([run.seconds for run in runs])
+    ratio = seconds / raw if raw else None
+    return Figure(name, seconds, ratio, bound, max(run.megabytes for run in runs), room)
+
+
+def _raw_scan(database: Path) -> float:
+    with sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True) as connection:
+        start = time.monotonic()
+        connection.execute("select sum(length(data)) from part").fetchone()
+        return time.monotonic() - start
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def _write_all(database: Path, data: Path) -> None:
+    """Read everything, write all pages, and count them as mined."""
+    palace = PalaceLocation(Path("~").expanduser() / ".config/mempalace/palace", "sqlite_exact", "")
+    request = RunRequest(
+        command="benchmark",
+        agent="opencode",
+        palace=palace,
+        data=data,
+        home=data,
+        model=ModelRequest(cache=data),
+        environment={},
+        now_ms=time.time_ns() // 1_000_000,
+    )
+    report = RunReport("benchmark", str(palace.path))
+    with opencode.open_store([database]) as store, Ledger.open(request.ledger, "broken") as ledger:
+        key, signature = signed(store, request)
+        write_pages(store, ledger, request, Quiet(), report)
+        with ledger.writing():
+            for folder in ledger.folders_to_mine(str(palace.path)):
+                ledger.trust_mined(str(palace.path), folder)
+            ledger.record_signature(key, signature)
+
+
+def _table(figures: list[Figure], raw: float) -> str:
+    lines = [describe_machine(), f"raw scan: {raw:.2f} s (median, warm)", ""]
+    lines.append(f"{'':26}{'seconds':>8}{'x scan':>8}{'bound':>7}{'MB':>6}{'bound':>7}")
+    for one in figures:
+        ratio = "" if one.ratio is None else f"{one.ratio:.2f}"
+        unit = "s" if one.ratio is None else "x"
+        lines.append(
+            f"{one.name:26}{one.seconds:8.2f}{ratio:>8}{one.bound:6g}{unit}{one.megabytes:6.0f}"
+            f"{one.megabyte_bound:7.0f}  {verdict(0 if one.met else 1, 0)}"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Recall: a written corpus with questions, and how often they are answered."""
