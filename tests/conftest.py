@@ -81,7 +81,8 @@ class Sandbox:
             env=self.variables(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=timeout,
         )
         return Answer(ended.returncode, ended.stdout, ended.stderr)

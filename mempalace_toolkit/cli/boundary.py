@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ def end_with(command: str, as_json: bool, verbose: int, work: Callable[[], int])
 
     An expected failure is one line and its remedy. A bug keeps its traceback and exits 1.
     """
+    _make_printable(as_json)
     try:
         return work()
     except ToolkitError as error:
@@ -36,6 +38,13 @@ def end_with(command: str, as_json: bool, verbose: int, work: Callable[[], int])
         return ExitCode.OK
 
 
+def _make_printable(as_json: bool) -> None:
+    """Let no character end a command: JSON is UTF-8 everywhere, text what the terminal has."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8" if as_json else None, errors="replace")
+
+
 def failure(command: str, error: ToolkitError) -> dict[str, object]:
     """The JSON answer of a command that got nowhere."""
     return {
@@ -49,10 +58,9 @@ def failure(command: str, error: ToolkitError) -> dict[str, object]:
 def print_json(answer: dict[str, object]) -> None:
     """One object on stdout, readable by people too."""
     text = json.dumps(answer, ensure_ascii=False, indent=2)
-    sys.stdout.write(text.encode("utf-8", "replace").decode() + "\n")
-    sys.stdout.flush()
+    print(text, flush=True)
 
 
 def tell(line: str) -> None:
     """A line of the story, on stderr."""
-    print(line.encode("utf-8", "replace").decode(), file=sys.stderr, flush=True)
+    print(line, file=sys.stderr, flush=True)

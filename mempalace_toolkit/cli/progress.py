@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
-from typing import Self
+from typing import IO, Any, Self, cast
 
 from mempalace_toolkit.cli.boundary import tell
 
@@ -86,6 +87,26 @@ class Bar(Quiet):
         """Steps done."""
         if self._task is not None:
             self._progress.advance(self._task, steps)  # type: ignore[arg-type]
+
+
+class _Echo(io.RawIOBase):
+    """Writes to a log and to stderr."""
+
+    def __init__(self, log: IO[bytes]) -> None:
+        self._log = log
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, chunk: Any) -> int:
+        sys.stderr.write(bytes(chunk).decode("utf-8", "replace"))
+        sys.stderr.flush()
+        return self._log.write(chunk)
+
+
+def echoed(log: IO[bytes]) -> IO[bytes]:
+    """The log with everything that goes into it shown on stderr as well."""
+    return cast(IO[bytes], _Echo(log))
 
 
 def progress_for(quiet: bool) -> Quiet:

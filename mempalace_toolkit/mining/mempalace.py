@@ -23,6 +23,10 @@ from typing import IO, Literal
 from mempalace_toolkit.errors import MempalaceError
 
 LEAST_VERSION = (3, 11)
+
+OWN_PYTHON = (sys.executable, "-P")
+"""Our interpreter, without the current folder on its path: a `json.py` in a home is no module."""
+
 _FILED_LINE = re.compile(rb"^  [+=] \[", re.MULTILINE)
 _CAUSE_LINE = re.compile(r"^mempalace: (.{1,300})", re.MULTILINE)
 
@@ -159,7 +163,7 @@ def run_jobs(
 def _run_batch(jobs: Sequence[MempalaceJob], setting: ChildSetting) -> list[JobResult]:
     """All calls in one child; the call that was under way when it died is the crashed one."""
     reader, writer = os.pipe()
-    argv = [sys.executable, "-m", "mempalace_toolkit.mining.child", str(writer)]
+    argv = [*OWN_PYTHON, "-m", "mempalace_toolkit.mining.child", str(writer)]
     task = json.dumps([job.arguments(setting.palace) for job in jobs]).encode()
     try:
         child = _Child(argv, task, setting, (writer,))
@@ -275,7 +279,7 @@ def search(
     environment: Mapping[str, str],
 ) -> str:
     """What `mempalace search` prints for a question. Raises MempalaceError where it fails."""
-    program = [command.program] if command.program else [sys.executable, "-m", "mempalace"]
+    program = [command.program] if command.program else [*OWN_PYTHON, "-m", "mempalace"]
     argv = [*program, "--palace", str(palace), "search", question, "--results", str(hits)]
     try:
         answer = subprocess.run(

@@ -31,7 +31,7 @@ def verify(folder: Path) -> None:
 
 def _call(*arguments: str) -> None:
     # -m puts the working directory first on the path: the one this package was found in.
-    command = [sys.executable, "-m", __name__, *arguments]
+    command = [sys.executable, "-P", "-m", __name__, *arguments]
     try:
         done = subprocess.run(
             command, cwd=_PACKAGES, capture_output=True, text=True, timeout=LIMIT_SECONDS

@@ -268,3 +268,41 @@ def test_all_that_a_directory_or_an_id_may_hold_survives(
         ]
         == "noop"
     )
+
+
+@pytest.mark.palace
+def test_files_in_the_folder_it_is_started_in_do_not_matter(
+    sandbox: Sandbox, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_opencode(sandbox, recorded("opencode/1.18.33/basic") / "opencode.db")
+    for name in ("json.py", "sqlite3.py", "mempalace.py", "chromadb.py"):
+        (sandbox.home / name).write_text("raise SystemExit('the wrong module')")
+    monkeypatch.chdir(sandbox.home)
+    answer = sandbox.session()
+    assert answer.code == 0, answer
+    assert "JSONB indexes" in sandbox.search("Why did we pick Postgres?")
+
+
+@pytest.mark.palace
+def test_verbose_shows_what_mempalace_says_and_quiet_says_nothing(
+    sandbox: Sandbox, recorded: Recorded
+) -> None:
+    database = put_opencode(sandbox, recorded("opencode/1.18.33/basic") / "opencode.db")
+    loud = sandbox.session("-v")
+    assert "MemPalace Mine" in loud.err
+    assert "MemPalace Mine" in Path(loud.out.rpartition("Log: ")[2].strip()).read_text()
+    say(database, BASIC, 1, "More?", "More.")
+    quiet = sandbox.session("-q")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_no_title_is_too_strange_for_a_terminal(
+    bare: Sandbox, recorded: Recorded, encoding: str
+) -> None:
+    database = put_opencode(bare, recorded("opencode/1.18.33/basic") / "opencode.db")
+    edit(database, "update session set title = '日本 🐘 é ' || char(55357)")
+    bare.environment["PYTHONIOENCODING"] = encoding
+    assert bare.session("--dry-run").code == 0
+    titles = {line["title"][:4] for line in bare.session("--dry-run", "--json").json["sessions"]}
+    assert titles == {"日本 🐘"}
