@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import pairwise
 
 import orjson
 
@@ -71,7 +72,7 @@ class Page:
 def split_exchanges(turns: Sequence[Turn]) -> list[Sequence[Turn]]:
     """Cut before every user turn; what an assistant says first is an exchange of its own."""
     starts = [i for i, turn in enumerate(turns) if turn.role == "user" or i == 0]
-    return [turns[a:b] for a, b in zip(starts, [*starts[1:], len(turns)], strict=True)]
+    return [turns[a:b] for a, b in pairwise([*starts, len(turns)])]
 
 
 def page_lengths(exchanges: int, size: int = PAGE_EXCHANGES) -> list[int]:

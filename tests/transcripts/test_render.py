@@ -80,6 +80,11 @@ def test_no_page_is_too_short_for_mempalace_and_nothing_is_left_out(exchanges: i
     assert all(3 <= length <= 6 for length in lengths)
 
 
+def test_a_session_without_talk_has_no_pages() -> None:
+    assert split_exchanges([]) == []
+    assert cut_talk([]) == []
+
+
 @given(talks())
 def test_exchanges_begin_with_the_user_and_keep_every_turn_in_order(turns: list[Turn]) -> None:
     exchanges = split_exchanges(turns)
