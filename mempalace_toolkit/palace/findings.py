@@ -1,0 +1,110 @@
+"""What a check may find: every kind, what it means, and what repair would do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Remedy = Literal["none", "top_up", "rewrite_pickle", "rebuild_segment", "rebuild_palace", "refuse"]
+"""The grade of repair that a finding asks for, from nothing to everything; `refuse` is for what
+must not be touched by this version."""
+
+
+@dataclass(frozen=True, slots=True)
+class FindingKind:
+    """A kind of finding. `harmless` ones are told and leave the palace sound."""
+
+    name: str
+    meaning: str
+    remedy: Remedy
+    harmless: bool = False
+
+
+KINDS: Mapping[str, FindingKind] = {
+    kind.name: kind
+    for kind in (
+        FindingKind("sqlite_unreadable", "the palace database cannot be read", "rebuild_palace"),
+        FindingKind("hot_journal", "a killed writer left a transaction open", "none"),
+        FindingKind("unknown_format", "written by a chromadb that is not known here", "refuse"),
+        FindingKind(
+            "segment_missing", "the index folder is gone, drawers are not", "rebuild_segment"
+        ),
+        FindingKind("file_missing", "a file of the index is gone", "rebuild_segment"),
+        FindingKind("pickle_missing", "the map from ids to labels is gone", "rewrite_pickle"),
+        FindingKind("pickle_unreadable", "the map from ids to labels is damaged", "rewrite_pickle"),
+        FindingKind("header_impossible", "the header contradicts itself", "rebuild_segment"),
+        FindingKind("level0_short", "there is less data than the header counts", "rebuild_segment"),
+        FindingKind("torn_persist", "the files are of different moments", "rebuild_segment"),
+        FindingKind(
+            "links_damaged", "the graph's links are cut or lead nowhere", "rebuild_segment"
+        ),
+        FindingKind("entry_point_invalid", "the graph's entry is not in it", "rebuild_segment"),
+        FindingKind("labels_differ", "labels of data and map differ", "rebuild_segment"),
+        FindingKind("labels_repeated", "one label stands twice", "rebuild_segment"),
+        FindingKind("vectors_not_finite", "vectors hold NaN or infinity", "rebuild_segment"),
+        FindingKind("vectors_zero", "vectors are zero", "rebuild_segment"),
+        FindingKind(
+            "vectors_not_unit", "vectors of a cosine index are not of length 1", "rebuild_segment"
+        ),
+        FindingKind("ids_missing", "drawers are not in the index: no search finds them", "top_up"),
+        FindingKind("ids_ghost", "the index holds ids that are no drawers", "rebuild_segment"),
+        FindingKind(
+            "watermark_ahead", "the index claims to be ahead of its queue", "rebuild_segment"
+        ),
+        FindingKind(
+            "watermarks_disordered",
+            "the index claims to be ahead of the drawers",
+            "rebuild_segment",
+        ),
+        FindingKind(
+            "sequence_reused", "the queue counts anew: later writes get lost", "rebuild_segment"
+        ),
+        FindingKind("sparse_bloat", "a file is far larger than what is in it", "rebuild_segment"),
+        FindingKind(
+            "labels_swapped", "vectors do not belong to their drawers' texts", "rebuild_segment"
+        ),
+        FindingKind(
+            "segment_stray", "an index folder that no collection uses", "none", harmless=True
+        ),
+        FindingKind(
+            "segment_quarantined", "an index folder that was set aside", "none", harmless=True
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding in one place. `collection` and `segment` are empty where it has none.
+
+    `numbers` says how much: counts, sizes, ids of rows. It never holds a drawer's text.
+    """
+
+    kind: str
+    message: str
+    collection: str = ""
+    segment: str = ""
+    numbers: Mapping[str, int | float | str] = field(default_factory=dict)
+
+    @property
+    def remedy(self) -> Remedy:
+        """What repair would do."""
+        return KINDS[self.kind].remedy
+
+    @property
+    def harmless(self) -> bool:
+        """Whether the palace is sound with it."""
+        return KINDS[self.kind].harmless
+
+    def as_json(self) -> dict[str, object]:
+        """The object under `findings`."""
+        return {
+            "kind": self.kind,
+            "message": self.message,
+            "collection": self.collection,
+            "segment": self.segment,
+            "numbers": dict(self.numbers),
+            "remedy": self.remedy,
+            "harmless": self.harmless,
+        }

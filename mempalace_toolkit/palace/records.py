@@ -1,0 +1,238 @@
+"""What chromadb's SQLite database says about the index: collections, ids, queue, watermarks."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mempalace_toolkit.palace.database import open_database, unreadable
+from mempalace_toolkit.palace.location import PalaceLocation
+
+_BY_DEFAULT = ("l2", 1000)  # chromadb's own space and sync threshold
+_SPACES = ("cosine", "l2", "ip")
+# What is read, by table. A database without these was written by a chromadb not known here.
+_COLUMNS = {
+    "collections": ("id", "name", "dimension"),
+    "collection_metadata": ("collection_id", "key", "str_value", "int_value"),
+    "segments": ("id", "type", "scope", "collection"),
+    "embeddings": ("id", "segment_id", "embedding_id", "seq_id"),
+    "embeddings_queue": ("seq_id", "operation", "topic", "id", "vector"),
+    "max_seq_id": ("segment_id", "seq_id"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class QueueEntry:
+    """An operation in `embeddings_queue`: 1 update, 2 upsert (0 add), 3 delete.
+
+    `vector` is raw little-endian f32, None for deletes and metadata-only updates.
+    """
+
+    sequence: int
+    operation: int
+    id: str
+    vector: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionRecord:
+    """A collection with its two segments.
+
+    `ids` are the drawers' ids in the order of `row_ids` (ascending), with `sequences` beside.
+    `vector_watermark` is None until the first flush. `queue` holds the operations above the
+    lowest watermark, and the one equal to it, in order of sequence.
+    """
+
+    id: str
+    name: str
+    dimension: int | None
+    space: str
+    sync_threshold: int
+    vector_segment: str
+    metadata_segment: str
+    vector_watermark: int | None
+    metadata_watermark: int | None
+    ids: tuple[str, ...]
+    row_ids: NDArray[np.int64]
+    sequences: NDArray[np.int64]
+    queue: tuple[QueueEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PalaceRecords:
+    """The database as a whole; `next_sequence` is what the next write would be numbered.
+
+    `unknown` says what is not as a chromadb known here writes it, and is empty otherwise; then
+    there are no collections. `hot_journal`: a killed writer's transaction lies open.
+    """
+
+    collections: tuple[CollectionRecord, ...]
+    highest_queued: int
+    next_sequence: int
+    unknown: str = ""
+    hot_journal: bool = False
+
+
+def read_records(palace: PalaceLocation) -> PalaceRecords:
+    """Read the database without writing to it or beside it.
+
+    Raises MempalaceError on a database that cannot be read, PalaceBusyError on a locked one.
+    """
+    with open_database(palace) as opened:
+        try:
+            connection = opened.connection
+            unknown = _unknown_schema(connection)
+            if unknown:
+                return PalaceRecords((), 0, 1, unknown, opened.hot_journal)
+            highest = _number(_one(connection, "select max(seq_id) from embeddings_queue")) or 0
+            collections = tuple(_collections(connection, opened.size))
+        except (ValueError, TypeError, OverflowError) as error:
+            raise unreadable(palace, f"a value of the wrong kind ({error})") from error
+        return PalaceRecords(collections, highest, highest + 1, "", opened.hot_journal)
+
+
+def read_documents(palace: PalaceLocation, row_ids: Iterable[int]) -> dict[int, str]:
+    """The texts of the drawers with these row ids. Raises as read_records does."""
+    query = "select string_value from embedding_metadata where id = ? and key = 'chroma:document'"
+    with open_database(palace) as opened:
+        found = {row: _one(opened.connection, query, row) for row in row_ids}
+    return {row: text for row, text in found.items() if isinstance(text, str)}
+
+
+def quick_check(palace: PalaceLocation) -> str:
+    """SQLite's own look at every page: what it finds wrong, or nothing. Raises as above."""
+    with open_database(palace) as opened:
+        opened.connection.set_progress_handler(None, 0)
+        said = str(_one(opened.connection, "pragma quick_check(1)"))
+    return "" if said == "ok" else said
+
+
+def _unknown_schema(connection: sqlite3.Connection) -> str:
+    tables = {
+        name for (name,) in connection.execute("select name from sqlite_master where type='table'")
+    }
+    for table, wanted in _COLUMNS.items():
+        if table not in tables:
+            return f"it has no table {table}"
+        columns = {row[1] for row in connection.execute(f"pragma table_info({table})")}
+        lacking = [column for column in wanted if column not in columns]
+        if lacking:
+            return f"table {table} has no column {lacking[0]}"
+    return ""
+
+
+def _collections(connection: sqlite3.Connection, size: int) -> Iterator[CollectionRecord]:
+    settings = [c for c in ("schema_str", "config_json_str") if _has_setting(connection, c)]
+    columns = ", ".join(["id", "name", "dimension", *settings])
+    for row in connection.execute(f"select {columns} from collections order by name, id"):  # noqa: S608 - fixed names
+        identity, name, dimension, *texts = row
+        segments = dict(
+            connection.execute("select scope, id from segments where collection = ?", [identity])
+        )
+        vector, metadata = str(segments.get("VECTOR", "")), str(segments.get("METADATA", ""))
+        space, threshold = _settings(connection, identity, texts)
+        ids, row_ids, sequences = _rows(connection, metadata)
+        yield CollectionRecord(
+            id=str(identity),
+            name=str(name),
+            dimension=_number(dimension),
+            space=space,
+            sync_threshold=threshold,
+            vector_segment=vector,
+            metadata_segment=metadata,
+            vector_watermark=_watermark(connection, vector),
+            metadata_watermark=_watermark(connection, metadata),
+            ids=ids,
+            row_ids=row_ids,
+            sequences=sequences,
+            queue=_queue(connection, str(identity), size),
+        )
+
+
+def _rows(
+    connection: sqlite3.Connection, segment: str
+) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
+    rows = connection.execute(
+        "select id, embedding_id, seq_id from embeddings where segment_id = ? order by id",
+        [segment],
+    ).fetchall()
+    if any(type(row[1]) is not str for row in rows):
+        raise TypeError("an id that is no text")
+    row_ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+    sequences = np.fromiter((_number(row[2]) or 0 for row in rows), np.int64, len(rows))
+    return tuple(row[1] for row in rows), row_ids, sequences
+
+
+def _queue(connection: sqlite3.Connection, collection: str, size: int) -> tuple[QueueEntry, ...]:
+    """The collection's operations; its topic ends with its id, whatever tenant it is of."""
+    entries = []
+    held = 0
+    query = (
+        "select seq_id, operation, id, vector from embeddings_queue"
+        " where topic like '%/' || ? order by seq_id"
+    )
+    for sequence, operation, identity, vector in connection.execute(query, [collection]):
+        if not isinstance(identity, str) or not isinstance(vector, bytes | None):
+            raise TypeError("a queue entry of the wrong type")
+        held += len(vector or b"")
+        if held > size:
+            raise ValueError("the queue claims more than the file holds")
+        entries.append(QueueEntry(int(sequence), int(operation), identity, vector))
+    return tuple(entries)
+
+
+def _settings(
+    connection: sqlite3.Connection, identity: str, texts: list[object]
+) -> tuple[str, int]:
+    """Space and sync threshold: from the schema, else the configuration, else the metadata."""
+    rows = connection.execute(
+        "select key, coalesce(str_value, int_value) from collection_metadata"
+        " where collection_id = ?",
+        [identity],
+    )
+    metadata = {str(key).removeprefix("hnsw:"): value for key, value in rows}
+    for found in (*(_hnsw(text) for text in texts), metadata):
+        if found.get("space") in _SPACES:
+            threshold = found.get("sync_threshold")
+            return str(found["space"]), threshold if isinstance(threshold, int) else _BY_DEFAULT[1]
+    return _BY_DEFAULT
+
+
+def _hnsw(text: object) -> dict[str, object]:
+    """The index's settings in either of the two places of a collection's JSON."""
+    try:
+        value = json.loads(str(text or "{}"))
+        keys = value.get("keys")
+        if keys:
+            value = keys["#embedding"]["float_list"]["vector_index"]["config"]
+        inner = value.get("hnsw") or value.get("hnsw_configuration") or {}
+        return {"space": value.get("space"), **inner}
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _has_setting(connection: sqlite3.Connection, column: str) -> bool:
+    return column in {row[1] for row in connection.execute("pragma table_info(collections)")}
+
+
+def _watermark(connection: sqlite3.Connection, segment: str) -> int | None:
+    return _number(_one(connection, "select seq_id from max_seq_id where segment_id = ?", segment))
+
+
+def _one(connection: sqlite3.Connection, query: str, *values: object) -> object:
+    row = connection.execute(query, values).fetchone()
+    return row[0] if row else None
+
+
+def _number(value: object) -> int | None:
+    """A sequence number; chromadb before 0.5 wrote them as big-endian bytes."""
+    if value is None or isinstance(value, int):
+        return value
+    if isinstance(value, bytes) and len(value) <= 16:
+        return int.from_bytes(value, "big")
+    raise ValueError(f"{type(value).__name__} where a number belongs")
