@@ -14,14 +14,14 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import chromadb
 import numpy as np
 from chromadb.config import Settings
-from making import SHAPES, Drawer, Operation, Shape, drawer, embed, operations
+from making import SHAPES, Operation, Shape, drawer, embed, operations, writing
 
 LARGEST_FILE = 200_000_000
 Request = dict[str, Any]
@@ -135,24 +135,6 @@ def write_until_killed(request: Request) -> None:
         request["say"](f"done {number}")
 
 
-def writing(seed: int, start: int) -> Iterator[Operation]:
-    """An endless, seeded run of upserts, replacements, re-adds and deletes."""
-    random = np.random.default_rng(seed)
-    number = start
-    while True:
-        name = ("mempalace_drawers", "mempalace_closets")[int(random.random() < 0.3)]
-        new = range(number, number + int(random.integers(1, 12)))
-        number = new.stop
-        yield Operation(name, "upsert", _drawers(name, new, 0))
-        old = sorted(set(random.integers(0, number, 6).tolist()))
-        call = "delete" if random.random() < 0.4 else "upsert"
-        yield Operation(name, call, _drawers(name, old, int(random.integers(1, 50))))
-
-
-def _drawers(name: str, numbers: Any, version: int) -> tuple[Drawer, ...]:
-    return tuple(drawer(name, int(n), version) for n in numbers)
-
-
 REQUESTS: dict[str, Callable[[Request], Any]] = {
     "make": make,
     "ask": ask,
@@ -170,14 +152,14 @@ def serve() -> None:
 
 
 def run_in_fork(request: Request) -> dict[str, Any]:
-    """The request's answer, or how the fork died. `kill_after` is [step, seconds]."""
+    """The request's answer, or how the fork died. `kill` is when to kill it: see `_wait`."""
     reading, writing_end = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
         _be_child(request, writing_end)
     os.close(writing_end)
-    content = _listen(reading, child, request.get("kill_after"))
+    content = _listen(reading, child, request)
     status = os.waitpid(child, 0)[1]
     lines = content.decode().splitlines()
     if os.WIFSIGNALED(status):
@@ -198,17 +180,30 @@ def _be_child(request: Request, writing_end: int) -> None:
     os._exit(0)
 
 
-def _listen(reading: int, child: int, kill_after: list[float] | None) -> bytes:
-    """Read to the end; kill the child the given seconds after it said `begun STEP`."""
-    content, killed = b"", kill_after is None
+def _listen(reading: int, child: int, request: Request) -> bytes:
+    """Read to the end; kill the child at the moment that `kill` describes."""
+    content, kill = b"", request.get("kill")
     while piece := os.read(reading, 1 << 16):
         content += piece
-        if not killed and kill_after and f"begun {int(kill_after[0])}\n".encode() in content:
-            time.sleep(kill_after[1])
+        if kill and f"begun {kill['step']}\n".encode() in content:
+            _wait(Path(request["palace"]), kill)
             os.kill(child, signal.SIGKILL)
-            killed = True
+            kill = None
     os.close(reading)
     return content
+
+
+def _wait(palace: Path, kill: dict[str, Any]) -> None:
+    """Until `file` changes in any index folder, at most half a second; then `seconds` more."""
+    watched = [folder / kill["file"] for folder in palace.iterdir() if folder.is_dir()]
+    before, deadline = _mtimes(watched), time.monotonic() + 0.5
+    while kill["file"] and _mtimes(watched) == before and time.monotonic() < deadline:
+        pass
+    time.sleep(kill["seconds"])
+
+
+def _mtimes(files: list[Path]) -> list[int]:
+    return [file.stat().st_mtime_ns for file in files if file.exists()]
 
 
 if __name__ == "__main__":

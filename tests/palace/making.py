@@ -7,7 +7,7 @@ digest alone, so that text and vector can be compared without the real model.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -27,6 +27,7 @@ class Shape:
     `sizes` is drawers ever written, a collection; `threshold` is `hnsw:sync_threshold`.
     `churned` palaces had deletes, re-adds, replacements and metadata-only updates; with
     `tail_deletes` some deletes are still in the queue; `emptied` ones had all deleted again.
+    `share` is how much of the history has happened.
     """
 
     sizes: Mapping[str, int] = field(default_factory=lambda: {DRAWERS: 460, CLOSETS: 270})
@@ -36,11 +37,14 @@ class Shape:
     churned: bool = True
     tail_deletes: bool = True
     emptied: bool = False
+    share: float = 1.0
     batch: int = 20
 
 
 SHAPES: Mapping[str, Shape] = {
     "usual": Shape(),
+    "usual_earlier": Shape(share=0.65),
+    "killed": Shape({DRAWERS: 700, CLOSETS: 90}, threshold=20),
     "no_tail_deletes": Shape(tail_deletes=False),
     "mempalace_sized": Shape({DRAWERS: 2340, CLOSETS: 1150}, threshold=1000, batch=_BATCH),
     "never_flushed": Shape({DRAWERS: 150, CLOSETS: 40}),
@@ -123,8 +127,13 @@ def drawer(collection: str, number: int, version: int = 0) -> Drawer:
     )
 
 
-def operations(shape: Shape) -> Iterator[Operation]:
+def operations(shape: Shape) -> list[Operation]:
     """All that was ever done to the palace, collections by turns as a mine does it."""
+    history = list(_by_turns(shape))
+    return history[: int(len(history) * shape.share)]
+
+
+def _by_turns(shape: Shape) -> Iterator[Operation]:
     pending = [_collection_operations(shape, name, size) for name, size in shape.sizes.items()]
     while pending:
         for one in list(pending):
@@ -145,7 +154,7 @@ def _collection_operations(shape: Shape, name: str, size: int) -> Iterator[Opera
         changed = range(1, half, 11)
         yield from _in_batches(shape, name, "upsert", [drawer(name, n, 2) for n in changed])
         seen = [_seen(drawer(name, n)) for n in range(half + 1) if n % 7 and n % 11 == 3]
-        yield from _in_batches(shape, name, "describe", [d for d in seen[:5]])
+        yield from _in_batches(shape, name, "describe", seen[:5])
     yield from _upserts(shape, name, range(half, size))
     if shape.churned and size >= 20:
         yield from _tail(shape, name, size)
@@ -192,3 +201,21 @@ def follow(drawers: dict[str, Drawer], operation: Operation) -> None:
             drawers[one.id] = one
         else:
             drawers[one.id] = replace(drawers[one.id], metadata=one.metadata)
+
+
+def writing(seed: int, start: int) -> Iterator[Operation]:
+    """An endless, seeded run of upserts, replacements, re-adds and deletes."""
+    random = np.random.default_rng(seed)
+    number = start
+    while True:
+        name = (DRAWERS, CLOSETS)[int(random.random() < 0.3)]
+        new = range(number, number + int(random.integers(1, 12)))
+        number = new.stop
+        yield Operation(name, "upsert", _versions(name, new, 0))
+        old = sorted(set(random.integers(0, number, 6).tolist()))
+        call = "delete" if random.random() < 0.4 else "upsert"
+        yield Operation(name, call, _versions(name, old, int(random.integers(1, 50))))
+
+
+def _versions(name: str, numbers: Iterable[int], version: int) -> tuple[Drawer, ...]:
+    return tuple(drawer(name, int(n), version) for n in numbers)
