@@ -204,14 +204,17 @@ def _settings(
 
 
 def _hnsw(text: object) -> dict[str, object]:
-    """The index's settings in either of the two places of a collection's JSON."""
+    """The index's settings in a schema (since 1.2) or a configuration (since 1.0).
+
+    chromadb 0.6 wrote a configuration that its index did not heed, under another name.
+    """
     try:
         value = json.loads(str(text or "{}"))
-        keys = value.get("keys")
-        if keys:
-            value = keys["#embedding"]["float_list"]["vector_index"]["config"]
-        inner = value.get("hnsw") or value.get("hnsw_configuration") or {}
-        return {"space": value.get("space"), **inner}
+        if "keys" in value:
+            value = value["keys"]["#embedding"]["float_list"]["vector_index"]["config"]
+        else:
+            value = value.get("vector_index") or value
+        return {"space": value.get("space"), **(value.get("hnsw") or {})}
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return {}
 

@@ -97,8 +97,9 @@ def _size_problems(folder: Path, header: Header) -> list[Problem]:
         if size < header.count * element:
             held = f"{name} holds {size // element} of {header.count} elements"
             problems.append(Problem("level0_short", held))
-        if size > 2 * max(header.count, 100) * element * 4 + SLACK:
-            far = f"{name}: {size} bytes for {header.count} elements"
+        # chromadb before 1.5 keeps a slot for all that may come, at least 10,000 of them.
+        if size > 2 * max(header.max_elements, 100) * element + SLACK:
+            far = f"{name}: {size} bytes for at most {header.max_elements} elements"
             problems.append(Problem("sparse_bloat", far))
     return problems
 
