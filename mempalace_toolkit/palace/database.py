@@ -49,7 +49,9 @@ def open_database(palace: PalaceLocation) -> Iterator[OpenDatabase]:
             copied = hot or _has_log(palace.database)
             file = _copy(palace, Path(scratch)) if copied else palace.database
             mode = "rwc" if copied else "ro"
-            connection = sqlite3.connect(f"{file.as_uri()}?mode={mode}", uri=True, timeout=0)
+            connection = sqlite3.connect(
+                f"{file.as_uri()}?mode={mode}", uri=True, timeout=_BUSY_SECONDS
+            )
         except OSError as error:
             raise unreadable(palace, error.strerror or str(error)) from error
         except sqlite3.Error as error:
@@ -68,7 +70,6 @@ def _limit(connection: sqlite3.Connection, size: int) -> None:
     steps = iter(range((_STEPS_AT_LEAST + _STEPS_PER_BYTE * size) // _STEPS_A_LOOK))
     connection.set_progress_handler(lambda: next(steps, None) is None, _STEPS_A_LOOK)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max(size, 1 << 20))
-    connection.execute(f"pragma busy_timeout = {int(_BUSY_SECONDS * 1000)}")
     connection.execute("pragma query_only = 1")
     connection.execute("pragma trusted_schema = 0")
 
@@ -77,14 +78,15 @@ def _has_hot_journal(palace: PalaceLocation) -> bool:
     """Whether SQLite would have to roll back before it can read."""
     if not _beside(palace.database, "-journal").exists():
         return False
-    with sqlite3.connect(f"{palace.database.as_uri()}?mode=ro", uri=True, timeout=5) as look:
-        try:
-            look.execute("select count(*) from sqlite_master").fetchone()
-        except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0)
-            return code & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
-        finally:
-            look.close()
+    address = f"{palace.database.as_uri()}?mode=ro"
+    look = sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS)
+    try:
+        look.execute("select count(*) from sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0)
+        return code & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+    finally:
+        look.close()
     return False
 
 

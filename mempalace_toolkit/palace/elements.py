@@ -17,6 +17,7 @@ HEADER, LEVEL0, LENGTHS = "header.bin", "data_level0.bin", "length.bin"
 HEADER_FORMAT = struct.Struct("<iQQQQQQiiQQQdQ")
 _VERSION = 1
 _LABEL_BYTES = 8
+_MOST_ELEMENTS = (1 << 32) - 1  # they are numbered by u32
 _MOST_LINKS = 4096
 _MOST_LEVELS = 64
 _USUAL_M = (16, 8, 32, 64, 4, 12, 24, 48, 5, 6, 10, 20, 40, 100)
@@ -81,7 +82,7 @@ def _contradictions(header: Header, dimension: int | None) -> Iterator[str]:
     h = header
     if h.version != _VERSION:
         yield f"version {h.version}"
-    if h.count > h.max_elements:
+    if h.count > h.max_elements or h.max_elements > _MOST_ELEMENTS:
         yield f"{h.count} elements of at most {h.max_elements}"
     if not 1 <= h.m <= _MOST_LINKS or (h.max_links, h.max_links0) != (h.m, 2 * h.m):
         yield f"{h.m}, {h.max_links}, {h.max_links0} links"

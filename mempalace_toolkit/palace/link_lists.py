@@ -29,6 +29,8 @@ class UpperLevels:
 
 def walk(words: NDArray[np.uint32], count: int, max_links: int, max_level: int) -> UpperLevels:
     """Find every block; `words` is the file as u32. Raises LinksError."""
+    if count > len(words):
+        raise LinksError(f"it ends before element {len(words)} of {count}")
     block = max_links + 1
     levels = np.zeros(count, np.int32)
     filled = np.flatnonzero(words)

@@ -13,7 +13,7 @@ _ROWS = 4096
 _TOLERANCE = 1e-3
 _NOT_FINITE, _ZERO, _NOT_UNIT = KINDS = ("vectors_not_finite", "vectors_zero", "vectors_not_unit")
 _SAYS = {
-    _NOT_FINITE: "vectors hold NaN or infinity",
+    _NOT_FINITE: "vectors or their lengths are no numbers",
     _ZERO: "vectors are zero",
     _NOT_UNIT: "vectors are not of length 1",
 }
@@ -35,14 +35,17 @@ def check_vectors(evidence: Evidence) -> Iterator[Finding]:
         block = files.elements.vectors[at : at + _ROWS]
         squares = np.einsum("ij,ij->i", block, block, dtype=np.float64)
         finite = np.isfinite(squares)
-        wrong[_NOT_FINITE] += int(np.count_nonzero(~finite))
         if not cosine:
+            wrong[_NOT_FINITE] += int(np.count_nonzero(~finite))
             continue
         zero = squares == 0
         bad = finite & ~zero & (np.abs(np.sqrt(squares) - 1) > _TOLERANCE)
         wrong[_NOT_UNIT] += int(np.count_nonzero(bad))
         if files.elements.lengths is not None:
-            zero &= files.elements.lengths[at : at + _ROWS] != 0
+            lengths = files.elements.lengths[at : at + _ROWS]
+            zero &= lengths != 0
+            finite &= np.isfinite(lengths)
+        wrong[_NOT_FINITE] += int(np.count_nonzero(~finite))
         wrong[_ZERO] += int(np.count_nonzero(zero))
     for kind, number in wrong.items():
         if number:
