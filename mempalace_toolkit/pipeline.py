@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,30 +21,31 @@ from mempalace_toolkit.errors import (
     ToolkitError,
     UnknownSchemaError,
 )
-from mempalace_toolkit.files import private_folder
-from mempalace_toolkit.mining import filing as steps
-from mempalace_toolkit.mining.filing import Filing
-from mempalace_toolkit.mining.ledger import Ledger, RecordedPage, RecordedSession
+from mempalace_toolkit.mining.filing import (
+    Filing,
+    folder_of,
+    key_of,
+    look_at_palace,
+    mine_folders,
+    show_orphans_again,
+)
+from mempalace_toolkit.mining.ledger import Ledger
+from mempalace_toolkit.mining.lost import clear_unrecorded, lost_pages, stand_in
 from mempalace_toolkit.mining.mempalace import ChildSetting, JobResult, find_mempalace
-from mempalace_toolkit.mining.plan import PageChanges, SessionPlan, plan_pages
-from mempalace_toolkit.mining.selection import Scope, Selection, lost_pages, plan_sessions
+from mempalace_toolkit.mining.plan import Action, SessionPlan
+from mempalace_toolkit.mining.retire import drop_retired
+from mempalace_toolkit.mining.selection import SUBAGENT, Scope, Selection, plan_sessions
+from mempalace_toolkit.mining.writing import PageWriter
 from mempalace_toolkit.model.ensure import ModelRequest, ensure
 from mempalace_toolkit.palace.drawers import count_drawers, filed_since, roll_back_journal
 from mempalace_toolkit.palace.index import check_index
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.lock import mempalace_holder, palace_lock
 from mempalace_toolkit.report import Observer, RunReport, SessionLine, WingLine
-from mempalace_toolkit.sessions.model import Agent, Store
-from mempalace_toolkit.transcripts import spool as spool_files
-
-Recording = tuple[RecordedSession, Sequence[RecordedPage], Sequence[str]]
-"""A session's record, the pages that were written, the paths of those to retire."""
+from mempalace_toolkit.sessions.model import Agent, Store, StoreFinding
 
 UNREAD = {StoreUnreadableError.kind, UnknownSchemaError.kind}
 """Findings of sessions that could not be read: they are tried again by the next run."""
-
-BATCH = 200
-"""Sessions whose pages are flushed and recorded together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +86,20 @@ def signed(store: Store, request: RunRequest) -> tuple[str, str]:
 def survey(store: Store, request: RunRequest) -> RunReport:
     """What a run would do with every session. Writes nothing anywhere."""
     report = _new_report(store, request)
-    palace = request.palace
     with _timed(report, "read"), Ledger.look(request.ledger) as ledger:
-        if not steps.see_palace(ledger, palace, request.spool):
-            steps.learn_palace(ledger, palace, request.spool)
+        try:
+            look_at_palace(ledger, request.palace, request.spool)
+        except MempalaceError as error:  # a run would mend it, or say so
+            report.findings.append(
+                StoreFinding(error.kind, error.message, str(request.palace.database))
+            )
         if _nothing_changed(ledger, store, request):
-            report.sessions = _known_lines(ledger, request)
+            report.sessions = _known_lines(ledger, store, request)
         else:
-            for plan in _plans(store, ledger, request, report):
+            scope = _scope(ledger, request)
+            for plan in plan_sessions(store, ledger, request.selection, scope, report.findings):
                 report.sessions.append(SessionLine.of(plan))
-    report.findings += store.findings
-    report.error = next(iter(store.failures), None)
+    _note_store(report, store)
     return report
 
 
@@ -110,18 +115,15 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
         Ledger.open(request.ledger, f"broken-{request.now_ms}") as ledger,
     ):
         roll_back_journal(palace)
-        if not steps.see_palace(ledger, palace, request.spool):
-            steps.learn_palace(ledger, palace, request.spool)
+        look_at_palace(ledger, palace, request.spool)
         key, signature = signed(store, request)
         if _nothing_changed(ledger, store, request):
-            report.sessions = _known_lines(ledger, request)
+            report.sessions = _known_lines(ledger, store, request)
             report.index_before = report.index_after = check_index(palace)
             report.drawers_before = report.drawers_after = count_drawers(palace).drawers
             return report
         with _timed(report, "pages"):
             write_pages(store, ledger, request, observer, report)
-        report.findings += store.findings
-        report.error = next(iter(store.failures), None)
         store.close()  # an open read transaction keeps opencode's -wal from being reset
         with _timed(report, "check"):
             report.index_before = check_index(palace)
@@ -131,10 +133,9 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
             report.error = error
         with _timed(report, "check"):
             report.index_after = check_index(palace)
-        unread = any(finding.kind in UNREAD for finding in report.findings)
-        if report.error is None and not unread and not request.selection.narrowed:
+        if report.error is None and not _left_unread(report) and not request.selection.narrowed:
             with ledger.writing():
-                ledger.record_signature(key, signature)
+                ledger.record_signature(key, request.agent, signature)
     return report
 
 
@@ -146,92 +147,71 @@ def _new_report(store: Store, request: RunRequest) -> RunReport:
     )
 
 
-def _plans(
-    store: Store, ledger: Ledger, request: RunRequest, report: RunReport
-) -> Iterator[SessionPlan]:
-    scope = Scope(
+def _note_store(report: RunReport, store: Store) -> None:
+    """What was wrong with the store, and with a session that was asked for by name."""
+    report.findings += store.findings
+    report.error = next(iter(store.failures), None)
+
+
+def _left_unread(report: RunReport) -> bool:
+    return any(finding.kind in UNREAD for finding in report.findings)
+
+
+def _scope(ledger: Ledger, request: RunRequest) -> Scope:
+    return Scope(
         agent=request.agent,
         now_ms=request.now_ms,
-        lost=lost_pages(ledger, request.spool),
-        unmined=ledger.unmined_sessions(request.agent, str(request.palace.path)),
+        lost=lost_pages(ledger, request.spool, request.agent),
+        unmined=ledger.unmined_sessions(request.agent, key_of(request.palace)),
     )
-    return plan_sessions(store, ledger, request.selection, scope, report.findings)
 
 
 def _nothing_changed(ledger: Ledger, store: Store, request: RunRequest) -> bool:
     """Whether store, spool and palace are all as the last complete run left them."""
     key, signature = signed(store, request)
+    palace = key_of(request.palace)
     return (
         not request.selection.narrowed
         and ledger.signature(key) == signature
-        and not ledger.unmined_sessions(request.agent, str(request.palace.path))
-        and not ledger.retired_pages()
-        and not lost_pages(ledger, request.spool)
+        and not ledger.unmined_sessions(request.agent, palace)
+        and not ledger.retired_pages(palace)
+        and not lost_pages(ledger, request.spool, request.agent)
     )
 
 
-def _known_lines(ledger: Ledger, request: RunRequest) -> list[SessionLine]:
-    present = ledger.present(request.agent)
-    return [
-        SessionLine.of(SessionPlan("skipped" if known.skipped else "unchanged", known))
-        for known in ledger.sessions(request.agent).values()
-        if known.id in present
-    ]
+def _known_lines(ledger: Ledger, store: Store, request: RunRequest) -> list[SessionLine]:
+    """The sessions that are there, as the last complete run over this store left them."""
+    present = ledger.present(signed(store, request)[0])
+    lines = []
+    for known in ledger.sessions(request.agent).values():
+        if known.id in present:
+            if known.label != request.agent and not request.selection.include_subagents:
+                known = dataclasses.replace(known, skipped=SUBAGENT)
+            action: Action = "skipped" if known.skipped else "unchanged"
+            lines.append(SessionLine.of(SessionPlan(action, known)))
+    return lines
 
 
 def write_pages(
     store: Store, ledger: Ledger, request: RunRequest, observer: Observer, report: RunReport
 ) -> None:
-    """Read what changed and bring the spool and the ledger up to it, batch by batch."""
+    """Read what changed, and bring the spool and the ledger up to it."""
     observer.stage("reading sessions")
-    batch: list[Recording] = []
-    for plan in _plans(store, ledger, request, report):
+    with ledger.writing():
+        ledger.forget_signatures(request.agent)
+    scope = _scope(ledger, request)
+    writer = PageWriter(ledger, request.spool)
+    for plan in plan_sessions(store, ledger, request.selection, scope, report.findings):
         report.sessions.append(SessionLine.of(plan))
         observer.advance()
-        changes = plan_pages(plan) if plan.cuts or plan.pages else PageChanges()
-        if plan.known and not changes.write and not changes.retire:
-            continue
-        folder = spool_files.wing_folder(request.spool, plan.record.label, plan.record.wing)
-        if changes.write:
-            private_folder(folder)
-        for page, record in changes.write:
-            spool_files.write_page(folder, page, record.mtime_ms)
-        batch.append((plan.record, [record for _, record in changes.write], changes.retire))
-        if len(batch) >= BATCH:
-            _record(ledger, request.spool, batch)
-    _record(ledger, request.spool, batch)
-    with ledger.writing():
-        if not request.selection.narrowed:
-            ledger.record_present(request.agent, {line.id for line in report.sessions})
-    _stand_in_for_lost(ledger, request.spool)
-
-
-def _record(ledger: Ledger, spool: Path, batch: list[Recording]) -> None:
-    """Write down what was done to some sessions, once their pages are on the disk."""
-    if not batch:
-        return
-    spool_files.flush(spool)
-    with ledger.writing():
-        for session, written, retired in batch:
-            ledger.record_session(session)
-            for path in retired:
-                ledger.retire_page(path)
-            for page in written:
-                ledger.record_page(page)
-    batch.clear()
-
-
-def _stand_in_for_lost(ledger: Ledger, spool: Path) -> None:
-    """Put an empty page where one was lost whose session is gone from its store.
-
-    It carries the time that the palace knows, so that mining passes it by, and it keeps
-    `mempalace sync` from taking its absence for a wish to forget.
-    """
-    for path, mtime_ms in lost_pages(ledger, spool).items():
-        page = spool / path
-        private_folder(page.parent)
-        page.touch(mode=0o600)
-        spool_files.touch_page(page, mtime_ms)
+        writer.write(plan)
+    writer.record()
+    _note_store(report, store)
+    if not request.selection.narrowed:
+        with ledger.writing():
+            ledger.record_present(signed(store, request)[0], request.agent, scope.listed)
+        if report.error is None and not _left_unread(report):
+            stand_in(ledger, request.spool, scope.lost, scope.listed)
 
 
 def _file(
@@ -242,15 +222,15 @@ def _file(
     held: tuple[int, IO[bytes]],
 ) -> None:
     """Bring the palace up to the spool. Raises when something is left undone."""
-    palace = request.palace
-    folders = {
-        folder: pages
-        for folder, pages in ledger.folders_to_mine(str(palace.path)).items()
-        if folder.partition("/")[0] in (request.agent, f"{request.agent}-subagent")
-    }
+    palace, key = request.palace, key_of(request.palace)
     before = count_drawers(palace)
     report.drawers_before = report.drawers_after = before.drawers
-    if not folders and not ledger.retired_pages():
+    to_do = (
+        _folders_to_mine(ledger, request),
+        ledger.retired_pages(key),
+        ledger.orphaned_sentinels(key),
+    )
+    if not any(to_do):
         return
     setting = ChildSetting(
         palace=palace.path,
@@ -265,23 +245,38 @@ def _file(
         with _timed(report, "model"):
             ensure(request.model, observer.stage)
     with _timed(report, "mine"):
-        failures = dict(steps.drop_retired(filing))
+        report.withdrawn, failures = drop_retired(filing)
+        look_at_palace(ledger, palace, request.spool)
+        folders = _folders_to_mine(ledger, request)
+        clear_unrecorded(ledger, request.spool, key, folders)
         observer.stage("filing pages", sum(folders.values()))
-        results = steps.mine_folders(filing, folders, lambda: _heal(palace))
-        steps.learn_palace(ledger, palace, request.spool)
-        if again := steps.show_orphans_again(filing):
-            results += steps.mine_folders(filing, again, lambda: _heal(palace))
-            steps.learn_palace(ledger, palace, request.spool)
-    left = ledger.folders_to_mine(str(palace.path))
-    for result in results:
-        folder = steps.folder_of(result.job)
-        if result.code == 0 and folder in left:
-            failures[folder] = f"{left[folder]} page(s) are not in the palace after a mine that"
-            failures[folder] += " said it had filed them"
+        results = mine_folders(filing, folders, lambda: _heal(palace))
+        look_at_palace(ledger, palace, request.spool)
+        if again := show_orphans_again(filing):
+            results += mine_folders(filing, again, lambda: _heal(palace))
+            look_at_palace(ledger, palace, request.spool)
+    failures.update(_lies(results, _folders_to_mine(ledger, request)))
     report.drawers_after = count_drawers(palace).drawers
     counts = filed_since(palace, before.mark) if palace.has_hnsw_index else None
     report.wings = _wing_lines(results, folders, counts, report.sessions)
     _raise_failures(request, results, failures)
+
+
+def _folders_to_mine(ledger: Ledger, request: RunRequest) -> dict[str, int]:
+    """This agent's folders with pages that the palace lacks, and how many."""
+    labels = (request.agent, f"{request.agent}-subagent")
+    folders = ledger.folders_to_mine(key_of(request.palace))
+    return {name: n for name, n in folders.items() if name.partition("/")[0] in labels}
+
+
+def _lies(results: list[JobResult], left: Mapping[str, int]) -> dict[str, str]:
+    """Folders that MemPalace said it had filed, of which the palace lacks pages."""
+    said = {folder_of(result.job) for result in results if result.code == 0}
+    return {
+        folder: f"{left[folder]} page(s) are not in the palace after a mine that said it had"
+        " filed them"
+        for folder in said & left.keys()
+    }
 
 
 def _heal(palace: PalaceLocation) -> None:

@@ -87,7 +87,10 @@ class WingLine:
 
 @dataclass(slots=True)
 class RunReport:
-    """Everything a run has to tell. `seconds` is the time spent a stage."""
+    """Everything a run has to tell. `seconds` is the time spent a stage.
+
+    `withdrawn` counts the pages that were taken out of the palace, because they were undone.
+    """
 
     command: str
     palace: str
@@ -95,6 +98,7 @@ class RunReport:
     searched: Sequence[str] = ()
     sessions: list[SessionLine] = field(default_factory=list)
     wings: list[WingLine] = field(default_factory=list)
+    withdrawn: int = 0
     findings: list[StoreFinding] = field(default_factory=list)
     drawers_before: int | None = None
     drawers_after: int | None = None
@@ -120,7 +124,7 @@ class RunReport:
         if self.error:
             return error_status(self.error)
         changed = {"new", "grown", "rewritten"} & set(self.actions)
-        return "ok" if changed or self.wings else "noop"
+        return "ok" if changed or self.wings or self.withdrawn else "noop"
 
     def as_json(self, listed: Sequence[SessionLine]) -> dict[str, object]:
         """The run's JSON object, with the `listed` sessions one by one."""
@@ -138,6 +142,7 @@ class RunReport:
             },
             "sessions": [line.as_json() for line in listed],
             "wings": [line.as_json() for line in self.wings],
+            "withdrawn": self.withdrawn,
             "drawers": {
                 "before": self.drawers_before,
                 "filed": self.filed,

@@ -63,4 +63,5 @@ def print_json(answer: dict[str, object]) -> None:
 
 def tell(line: str) -> None:
     """A line of the story, on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    shown = "".join(c if c.isprintable() else " " for c in line)
+    print(shown, file=sys.stderr, flush=True)

@@ -33,7 +33,7 @@ class Surroundings:
         return cls(
             environment=dict(os.environ),
             home=Path.home(),
-            data=platformdirs.user_data_path(NAME),
+            data=platformdirs.user_data_path(NAME).resolve(),  # as MemPalace records it
             state=platformdirs.user_state_path(NAME),
             configuration_file=platformdirs.user_config_path(NAME) / "config.toml",
             now_ms=time.time_ns() // 1_000_000,

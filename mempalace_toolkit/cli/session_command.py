@@ -16,7 +16,7 @@ import typer
 
 from mempalace_toolkit import __version__
 from mempalace_toolkit.cli.boundary import end_with, print_json, tell
-from mempalace_toolkit.errors import ExitCode, UsageError
+from mempalace_toolkit.errors import ExitCode, StoreUnreadableError, UsageError
 
 if TYPE_CHECKING:
     from mempalace_toolkit.cli.environment import Surroundings
@@ -69,10 +69,12 @@ def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str
         ] = False,
         as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
         palace: Annotated[
-            Path | None, typer.Option(metavar="DIR", help="Another palace than MemPalace's.")
+            Path | None,
+            typer.Option(metavar="DIR", parser=named, help="Another palace than MemPalace's."),
         ] = None,
         store: Annotated[
-            Path | None, typer.Option(metavar="PATH", help="Another session store.")
+            Path | None,
+            typer.Option(metavar="PATH", parser=named, help="Another session store."),
         ] = None,
         wing: Annotated[
             str | None, typer.Option(metavar="NAME", help="File everything into this wing.")
@@ -152,11 +154,14 @@ def _take(command: AgentCommand, choices: Choices, surroundings: Surroundings) -
     request = _request(command, choices, surroundings)
     with closing(command.open_store(places)) as store:
         report = _survey_or_run(store, request, choices, surroundings)
-    if choices.session and not report.sessions:
-        raise UsageError(
-            f"no session {choices.session!r} in {', '.join(report.stores)}",
-            "--dry-run --json lists the ids",
-        )
+    if choices.session and not report.sessions and report.error is None:
+        unread = [finding for finding in report.findings if finding.session == choices.session]
+        if not unread:
+            raise UsageError(
+                f"no session {choices.session!r} in {', '.join(report.stores)}",
+                "--dry-run --json lists the ids",
+            )
+        report.error = StoreUnreadableError(unread[0].message, "see the findings")
     return _tell_report(report, choices)
 
 
@@ -248,6 +253,13 @@ def _tell_report(report: RunReport, choices: Choices) -> int:
             tell(line)
     sys.stdout.flush()
     return report.exit_code
+
+
+def named(text: str) -> Path:
+    """A path from the command line; an unset shell variable names none."""
+    if not text:
+        raise typer.BadParameter("it is empty")
+    return Path(text)
 
 
 def since_ms(written: str, now_ms: int) -> int:

@@ -62,6 +62,8 @@ def run_summary(report: RunReport, width: int) -> str:
             drawers = "?" if wing.drawers is None else str(wing.drawers)
             row = f"{fit(wing.wing, wing_width)} {wing.sessions:8} {wing.pages:6} {drawers:>8} "
             lines.append(row + fit(wing.result, max(10, width - len(row))).rstrip())
+    if report.withdrawn:
+        lines.append(f"Withdrawn: {report.withdrawn} page(s) of what was undone.")
     if report.drawers_after is not None:
         filed = report.filed or 0
         lines.append(f"Drawers: {filed} filed, {report.drawers_after} in the palace.")

@@ -7,22 +7,24 @@ that an unchanged run has nothing to read. A broken ledger is renamed aside, nev
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from mempalace_toolkit.errors import WriteUndoneError
+from mempalace_toolkit.errors import PalaceBusyError, ToolkitError, WriteUndoneError
 from mempalace_toolkit.files import private_folder
-from mempalace_toolkit.palace.drawers import MinedPage
+from mempalace_toolkit.palace.drawers import MinedPage, PageTotals
+
+PATIENCE_SECONDS = 30.0
+"""How long to wait for another run that is writing to the ledger."""
 
 _VERSION = 1
 _SCHEMA = """
 create table sessions(
   agent text, id text, label text, wing text, title text, directory text, change_key text,
   turns int, digest text, updated int, settled int, copied int, copied_from text, skipped text,
-  present int default 1,
   primary key(agent, id)) without rowid;
 create table pages(
   path text primary key, agent text, session text, folder text, number int, digest text,
@@ -31,8 +33,11 @@ create index pages_session on pages(agent, session);
 create index pages_digest on pages(folder, digest);
 create table mined(palace text, path text, mtime_ms int, sentinel int, rows int,
   primary key(palace, path)) without rowid;
-create table totals(palace text primary key, pages int, rows int) without rowid;
-create table stores(key text primary key, signature text) without rowid;
+create table totals(palace text primary key, pages int, rows int, mark int) without rowid;
+create table stores(key text primary key, agent text, signature text) without rowid;
+create table present(key text, agent text, session text, primary key(key, session))
+  without rowid;
+create index present_session on present(agent, session);
 """
 
 
@@ -93,7 +98,9 @@ class Ledger:
             file.touch(mode=0o600)
             try:
                 return cls(_connect(file))
-            except sqlite3.DatabaseError:
+            except sqlite3.DatabaseError as error:
+                if not _is_broken(error):
+                    raise
                 file.rename(file.with_name(f"{file.name}.{aside}"))
                 file.touch(mode=0o600)
                 return cls(_connect(file))
@@ -142,25 +149,24 @@ class Ledger:
     def sessions(self, agent: str) -> dict[str, RecordedSession]:
         """Every session of `agent` that was ever taken, by its id, the oldest first."""
         rows = self._db.execute("select * from sessions where agent = ? order by updated", [agent])
-        return {row[1]: _session(row[:14]) for row in rows}
+        return {row[1]: _session(row) for row in rows}
 
-    def present(self, agent: str) -> set[str]:
-        """The sessions that the last complete run saw in the store."""
-        rows = self._db.execute("select id from sessions where agent = ? and present", [agent])
+    def present(self, key: str) -> set[str]:
+        """The sessions that the last complete run over a store saw in it."""
+        rows = self._db.execute("select session from present where key = ?", [key])
         return {row[0] for row in rows}
 
-    def record_present(self, agent: str, seen: Iterable[str]) -> None:
-        """Remember which sessions the store still has; the others stay remembered as gone."""
-        self._db.execute("update sessions set present = 0 where agent = ?", [agent])
+    def record_present(self, key: str, agent: str, seen: Iterable[str]) -> None:
+        """Remember which sessions a store has; others stay remembered as gone from it."""
+        self._db.execute("delete from present where key = ?", [key])
         self._db.executemany(
-            "update sessions set present = 1 where agent = ? and id = ?",
-            [[agent, session] for session in seen],
+            "insert or ignore into present values(?,?,?)", [[key, agent, one] for one in seen]
         )
 
     def record_session(self, session: RecordedSession) -> None:
         """Replace what is known of a session."""
         self._db.execute(
-            f"insert or replace into sessions values({'?,' * 14} 1)",
+            f"insert or replace into sessions values({','.join('?' * 14)})",
             [getattr(session, name) for name in RecordedSession.__slots__],
         )
 
@@ -183,40 +189,71 @@ class Ledger:
         """Mark a page as one that the palace must lose."""
         self._db.execute("update pages set retired = 1 where path = ?", [path])
 
-    def retired_pages(self) -> dict[str, list[RecordedPage]]:
-        """The pages that palaces must lose, by folder."""
+    def retired_pages(self, palace: str) -> dict[str, list[RecordedPage]]:
+        """The pages that `palace` must lose, by folder, and those that no palace has."""
         found: dict[str, list[RecordedPage]] = {}
-        for row in self._db.execute("select * from pages where retired order by path"):
+        rows = self._db.execute(
+            "select p.* from pages p where p.retired and ("
+            " exists (select 1 from mined m where m.palace = ? and m.path = p.path)"
+            " or not exists (select 1 from mined m where m.path = p.path)) order by p.path",
+            [palace],
+        )
+        for row in rows:
             page = _page(row)
             found.setdefault(page.folder, []).append(page)
         return found
 
-    def forget_pages(self, paths: Iterable[str]) -> None:
-        """Drop retired pages that are gone from spool and palace."""
+    def forget_pages(self, palace: str, paths: Sequence[str]) -> list[str]:
+        """Note that `palace` lost these retired pages; those that no palace has any more."""
         self._db.executemany(
-            "delete from pages where path = ? and retired", [[path] for path in paths]
+            "delete from mined where palace = ? and path = ?", [[palace, path] for path in paths]
         )
+        self._db.executemany(
+            "delete from pages where path = ?1 and retired"
+            " and not exists (select 1 from mined m where m.path = ?1)",
+            [[path] for path in paths],
+        )
+        return [path for path in paths if not self._knows(path)]
 
-    def page_counts(self) -> dict[str, int]:
-        """How many pages each folder of the spool should hold, retired ones included."""
-        return dict(self._db.execute("select folder, count(*) from pages group by folder"))
+    def _knows(self, path: str) -> bool:
+        query = "select 1 from pages where path = ?"
+        return self._db.execute(query, [path]).fetchone() is not None
 
-    def folder_pages(self, folder: str) -> list[RecordedPage]:
-        """The pages of one folder that were not retired."""
-        rows = self._db.execute("select * from pages where folder = ? and not retired", [folder])
-        return [_page(row) for row in rows]
+    def page_states(self, agent: str) -> Iterator[tuple[str, str, int, bool]]:
+        """Folder, name, time and presence of every page of `agent`, folder by folder.
+
+        A page is present while a store still has its session.
+        """
+        rows = self._db.execute(
+            "select p.folder, substr(p.path, length(p.folder) + 2), p.mtime_ms, exists ("
+            "   select 1 from present s where s.agent = p.agent and s.session = p.session)"
+            " from pages p where p.agent = ? and not p.retired order by p.folder",
+            [agent],
+        )
+        for folder, name, mtime_ms, present in rows:
+            yield folder, name, mtime_ms, bool(present)
+
+    def folder_names(self, folder: str) -> set[str]:
+        """The names of all pages that belong in a folder, retired ones included."""
+        rows = self._db.execute("select path from pages where folder = ?", [folder])
+        return {row[0].rpartition("/")[2] for row in rows}
+
+    def session_of(self, path: str) -> str:
+        """The session that a page belongs to."""
+        found: tuple[str] = self._db.execute(
+            "select session from pages where path = ?", [path]
+        ).fetchone()
+        return found[0]
 
     # --- what a palace has mined --------------------------------------------------------
 
-    def totals(self, palace: str) -> tuple[int, int] | None:
-        """Pages and rows of the palace when it was last seen."""
-        row = self._db.execute("select pages, rows from totals where palace = ?", [palace])
-        found: tuple[int, int] | None = row.fetchone()
-        return found
+    def totals(self, palace: str) -> PageTotals | None:
+        """What the palace held of the spool when it was last seen."""
+        query = "select pages, rows, mark from totals where palace = ?"
+        row = self._db.execute(query, [palace]).fetchone()
+        return PageTotals(*row) if row else None
 
-    def record_mined(
-        self, palace: str, pages: dict[str, MinedPage], totals: tuple[int, int]
-    ) -> None:
+    def record_mined(self, palace: str, pages: Mapping[str, MinedPage], totals: PageTotals) -> None:
         """Replace what `palace` is known to hold."""
         self._db.execute("delete from mined where palace = ?", [palace])
         self._db.executemany(
@@ -227,7 +264,24 @@ class Ledger:
                 if page.mtime is not None and page.complete
             ],
         )
-        self._db.execute("insert or replace into totals values(?,?,?)", [palace, *totals])
+        self._db.execute(
+            "insert or replace into totals values(?,?,?,?)",
+            [palace, totals.pages, totals.rows, totals.mark],
+        )
+
+    def forget_palace(self, palace: str) -> None:
+        """Forget what `palace` was known to hold."""
+        self._db.execute("delete from mined where palace = ?", [palace])
+        self._db.execute("delete from totals where palace = ?", [palace])
+
+    def mined_in(self, palace: str, folder: str) -> dict[str, int]:
+        """Names and times of the pages of a folder that `palace` is known to hold."""
+        rows = self._db.execute(
+            "select substr(path, length(?1) + 2), mtime_ms from mined"
+            " where palace = ?2 and path >= ?1 || '/' and path < ?1 || '0'",
+            [folder, palace],
+        )
+        return dict(rows)
 
     def trust_mined(self, palace: str, folder: str) -> None:
         """Take the pages of a folder for mined: for backends that cannot be looked into."""
@@ -264,7 +318,9 @@ class Ledger:
             "select p.* from pages p join mined m on m.palace = ? and m.path = p.path"
             " where m.sentinel and m.mtime_ms = p.mtime_ms and not p.retired"
             " and not exists (select 1 from pages t join mined n on n.palace = m.palace"
-            "   and n.path = t.path where t.folder = p.folder and t.digest = p.digest"
+            "   and n.path = t.path where t.digest = p.digest"
+            "   and substr(t.folder, instr(t.folder, '/'))"
+            "     = substr(p.folder, instr(p.folder, '/'))"
             "   and t.path != p.path and not n.sentinel and n.mtime_ms = t.mtime_ms)",
             [palace],
         )
@@ -277,20 +333,35 @@ class Ledger:
         row = self._db.execute("select signature from stores where key = ?", [key]).fetchone()
         return row[0] if row else None
 
-    def record_signature(self, key: str, signature: str) -> None:
+    def record_signature(self, key: str, agent: str, signature: str) -> None:
         """Remember a store as wholly taken."""
-        self._db.execute("insert or replace into stores values(?,?)", [key, signature])
+        self._db.execute("insert or replace into stores values(?,?,?)", [key, agent, signature])
+
+    def forget_signatures(self, agent: str) -> None:
+        """No store of `agent` counts as wholly taken any more."""
+        self._db.execute("delete from stores where agent = ?", [agent])
 
 
 def _connect(file: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(file, isolation_level=None, timeout=30)
+    connection = sqlite3.connect(file, isolation_level=None, timeout=PATIENCE_SECONDS)
     version = connection.execute("pragma user_version").fetchone()[0]
     if version == 0:
         connection.executescript(f"begin;{_SCHEMA}pragma user_version = {_VERSION};commit;")
     elif version != _VERSION:
         connection.close()
-        raise sqlite3.DatabaseError(f"ledger version {version}")
+        raise _UnknownVersionError(f"ledger version {version}")
     return connection
+
+
+class _UnknownVersionError(sqlite3.DatabaseError):
+    """The ledger was written by another version of the toolkit."""
+
+
+def _is_broken(error: sqlite3.Error) -> bool:
+    """Whether the file itself is no ledger; one that is locked or unreachable is not broken."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    broken = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(error, _UnknownVersionError) or code in broken
 
 
 def _session(row: tuple[object, ...]) -> RecordedSession:
@@ -305,7 +376,9 @@ def _page(row: tuple[object, ...]) -> RecordedPage:
     return RecordedPage(*values)  # type: ignore[arg-type]
 
 
-def _undone(error: Exception, file: Path | None) -> WriteUndoneError:
+def _undone(error: Exception, file: Path | None) -> ToolkitError:
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+        return PalaceBusyError("another run is writing to the ledger", "run again later")
     where = f" {file}" if file else ""
     return WriteUndoneError(
         f"the ledger{where} cannot be written: {error}",

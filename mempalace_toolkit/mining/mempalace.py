@@ -80,7 +80,8 @@ class JobResult:
         if self.code is None:
             return "was not run"
         if self.code < 0:
-            return f"died by {signal.Signals(-self.code).name}"
+            known = {member.value: member.name for member in signal.Signals}
+            return f"died by {known.get(-self.code, f'signal {-self.code}')}"
         return f"failed with exit status {self.code}" + (f": {self.cause}" if self.cause else "")
 
 

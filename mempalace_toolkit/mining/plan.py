@@ -13,13 +13,15 @@ from mempalace_toolkit.transcripts.render import (
     Page,
     PageHeader,
     cut_talk,
-    page_mtime_ms,
     page_name,
     render_page,
     session_digest,
 )
 
 Action = Literal["new", "grown", "rewritten", "unchanged", "skipped"]
+
+UNDECIDED = "-"
+"""The wing of a session that was passed by unread: it has none yet."""
 
 UNSETTLED_MS = 24 * 3600 * 1000
 """How long after its last activity a session is read again whatever its change key says: a
@@ -30,14 +32,16 @@ message that is still streaming reaches the store without moving the session's t
 class SessionPlan:
     """What becomes of one session, and the record to keep of it.
 
-    `cuts` are its own turns page by page. `pages` are those it has now. `known` tells that
-    nothing about it is to be recorded.
+    `cuts` are its own turns page by page. `pages` are those it should have in the spool, of
+    which `lost` are not there as they should be. `known` tells that nothing about it is to be
+    recorded.
     """
 
     action: Action
     record: RecordedSession
     cuts: tuple[Cut, ...] = ()
     pages: tuple[RecordedPage, ...] = ()
+    lost: frozenset[str] = frozenset()
     known: bool = False
 
     @property
@@ -88,7 +92,7 @@ def skip_session(ref: SessionRef, reason: str, known: RecordedSession | None) ->
         agent=ref.agent,
         id=ref.id,
         label=label_of(ref),
-        wing="-",
+        wing=UNDECIDED,
         title=ref.title,
         directory=ref.directory,
         change_key="",
@@ -115,7 +119,7 @@ def plan_pages(plan: SessionPlan) -> PageChanges:
         for number, cut in enumerate(plan.cuts, 1):
             path = f"{folder}/{page_name(record.label, record.id, number)}"
             old = before.pop(path, None)
-            if old is None or not _is_same(old, cut):
+            if old is None or old.digest != cut.digest or path in plan.lost:
                 page = render_page(header, number, cut)
                 write.append((page, _recorded_page(page, path, record)))
     return PageChanges(tuple(write), tuple(before))
@@ -145,7 +149,7 @@ def _record(session: Session, cuts: Sequence[Cut], wing: str, now_ms: int) -> Re
         updated=ref.updated,
         settled=ref.updated < now_ms - UNSETTLED_MS,
         copied=session.copied,
-        copied_from=session.copied_from if session.copied else None,
+        copied_from=session.copied_from,
         skipped=_unqualified(session, turns),
     )
 
@@ -175,11 +179,6 @@ def _action(
     ):
         return "grown"
     return "rewritten"
-
-
-def _is_same(old: RecordedPage, cut: Cut) -> bool:
-    mtime_ms = page_mtime_ms(cut.digest, cut.turns[-1].time, old.generation)
-    return old.digest == cut.digest and old.mtime_ms == mtime_ms
 
 
 def _recorded_page(page: Page, path: str, record: RecordedSession) -> RecordedPage:

@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from pathlib import Path
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.mining.ledger import Ledger, RecordedPage, RecordedSession
-from mempalace_toolkit.mining.plan import SessionPlan, plan_session, skip_session
+from mempalace_toolkit.mining.plan import UNDECIDED, SessionPlan, plan_session, skip_session
 from mempalace_toolkit.sessions.model import Agent, Session, SessionRef, Store, StoreFinding
-from mempalace_toolkit.transcripts.spool import page_names
 from mempalace_toolkit.transcripts.wing import mapped_wing, normalise_wing, project_wing
+
+SUBAGENT = "sub-agent"
+"""Why a session that another one spawned is passed by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +23,15 @@ class Scope:
     """The state a selection is applied to.
 
     `lost` are pages that the spool should hold and does not, by path, with their times.
-    `unmined` are sessions with a page that the palace lacks.
+    `unmined` are sessions with a page that the palace lacks. `listed` gets the ids of all
+    sessions that the store has, whatever is selected of them.
     """
 
     agent: Agent
     now_ms: int
     lost: Mapping[str, int]
     unmined: AbstractSet[str]
+    listed: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ class Selection:
     def refuses(self, ref: SessionRef) -> str:
         """Why a session that was not asked for by name is passed by; empty where it is not."""
         if ref.parent and not self.include_subagents and self.session is None:
-            return "sub-agent"
+            return SUBAGENT
         return ""
 
 
@@ -77,38 +80,95 @@ def plan_sessions(
     A session that cannot be read is a finding, and the others go on.
     """
     known = ledger.sessions(scope.agent)
-    taken = {session.id for session in known.values() if not session.skipped}
+    origins = Origins(known, scope.listed)
     for ref in _selected(store, selection, known, scope):
         before = known.get(ref.id)
         if reason := selection.refuses(ref):
             yield skip_session(ref, reason, before)
             continue
-        if before and _is_unchanged(ref, before, selection, ledger, scope):
+        if (
+            before
+            and _is_unchanged(ref, before, selection, ledger, scope)
+            and origins.still_hold(before)
+        ):
             yield SessionPlan("skipped" if before.skipped else "unchanged", before, known=True)
             continue
         try:
-            session = _own_copies(store.read_session(ref), before, taken)
+            session = origins.own_part(store.read_session(ref), before)
         except StoreUnreadableError as error:
             findings.append(StoreFinding(error.kind, error.message, ref.source, ref.id))
             continue
         findings.extend(session.findings)
         pages = ledger.pages(scope.agent, ref.id)
-        there = [page for page in pages if page.path not in scope.lost]
         wing = _wing(session.ref, before, selection)
-        plan = plan_session(session, wing, before, there, scope.now_ms)
+        plan = plan_session(session, wing, before, pages, scope.now_ms)
+        lost = frozenset(page.path for page in pages if page.path in scope.lost)
+        plan = dataclasses.replace(plan, lost=lost)
         if plan.action == "unchanged" and ref.id in scope.unmined:
             plan = dataclasses.replace(plan, action="new")
-        elif plan.action == "unchanged" and len(there) < len(pages):
+        elif plan.action == "unchanged" and lost:
             plan = dataclasses.replace(plan, action="rewritten")
-        if plan.action != "skipped":
-            taken.add(ref.id)
+        origins.settle(plan)
         yield plan
+
+
+class Origins:
+    """Which sessions hold the turns that forks copied: those taken, now or before.
+
+    A session without turns of its own passes its forks on to the one it was copied from.
+    """
+
+    def __init__(self, known: Mapping[str, RecordedSession], listed: AbstractSet[str]) -> None:
+        self._listed = listed
+        self._taken = {one.id for one in known.values() if not one.skipped}
+        self._passes_on = {
+            one.id: one.copied_from for one in known.values() if one.skipped and one.copied
+        }
+
+    def _holder(self, session: str | None) -> str | None:
+        """The taken session that has what `session` has; None where there is none."""
+        for _ in range(len(self._passes_on) + 1):
+            if session is None or session in self._taken:
+                return session
+            session = self._passes_on.get(session)
+        return None
+
+    def still_hold(self, before: RecordedSession) -> bool:
+        """Whether what was decided about a fork's copied turns is still right."""
+        return bool(before.copied) == (self._holder(before.copied_from) is not None)
+
+    def own_part(self, session: Session, before: RecordedSession | None) -> Session:
+        """The session with its copied turns left out only where another one holds them.
+
+        An original that is gone from its store and remembered still does.
+        """
+        if session.copied:
+            if self._holder(session.copied_from) is None:
+                return dataclasses.replace(session, copied=0)
+            return session
+        gone = before is not None and before.copied_from not in self._listed
+        if before and before.copied and gone and self._holder(before.copied_from):
+            kept = min(before.copied, len(session.turns))
+            return dataclasses.replace(session, copied=kept, copied_from=before.copied_from)
+        return session
+
+    def settle(self, plan: SessionPlan) -> None:
+        """Note what became of a session."""
+        record = plan.record
+        self._taken.discard(record.id)
+        self._passes_on.pop(record.id, None)
+        if plan.action != "skipped":
+            self._taken.add(record.id)
+        elif record.copied:
+            self._passes_on[record.id] = record.copied_from
 
 
 def _selected(
     store: Store, selection: Selection, known: Mapping[str, RecordedSession], scope: Scope
 ) -> Sequence[SessionRef]:
-    refs = [ref for ref in store.find_sessions() if selection.covers(ref)]
+    found = list(store.find_sessions())
+    scope.listed.update(ref.id for ref in found)
+    refs = [ref for ref in found if selection.covers(ref)]
     if selection.limit is None:
         return refs
     newest = sorted(refs, key=lambda ref: ref.updated, reverse=True)
@@ -153,32 +213,5 @@ def _wing(ref: SessionRef, before: RecordedSession | None, selection: Selection)
     mapped = mapped_wing(ref.directory, selection.wings)
     if mapped is not None:
         return mapped
-    return before.wing if before else project_wing(ref.directory)
-
-
-def _own_copies(
-    session: Session, before: RecordedSession | None, taken: AbstractSet[str]
-) -> Session:
-    """The session with its copied turns counted only where the original is taken as well.
-
-    The original may be gone from its store and still be remembered.
-    """
-    if session.copied and session.copied_from not in taken:
-        return dataclasses.replace(session, copied=0, copied_from=None)
-    if before and before.copied and not session.copied and before.copied_from in taken:
-        kept = min(before.copied, len(session.turns))
-        return dataclasses.replace(session, copied=kept, copied_from=before.copied_from)
-    return session
-
-
-def lost_pages(ledger: Ledger, spool: Path) -> dict[str, int]:
-    """Pages that should lie in the spool and do not, with their times."""
-    lost: dict[str, int] = {}
-    for folder, count in ledger.page_counts().items():
-        names = page_names(spool / folder)
-        if len(names) >= count:
-            continue
-        for page in ledger.folder_pages(folder):
-            if page.path.rpartition("/")[2] not in names:
-                lost[page.path] = page.mtime_ms
-    return lost
+    placed = before is not None and before.wing != UNDECIDED
+    return before.wing if before and placed else project_wing(ref.directory)

@@ -16,6 +16,7 @@ from mempalace_toolkit.errors import MempalaceError, PalaceBusyError, ToolkitErr
 from mempalace_toolkit.palace.location import PalaceLocation
 
 COLLECTION = "mempalace_drawers"
+_TABLES = {"collections", "segments", "embeddings", "embedding_metadata", "embeddings_queue"}
 _LAST_CHARACTER = "\U0010ffff"
 
 _OF_COLLECTION = """
@@ -55,16 +56,29 @@ class MinedPage:
     sentinel: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PageTotals:
+    """A palace's pages of the spool in three numbers: pages, their rows, the mark of all."""
+
+    pages: int = 0
+    rows: int = 0
+    mark: int = 0
+
+
 @contextmanager
 def _reading(palace: PalaceLocation) -> Iterator[sqlite3.Connection | None]:
-    """A read-only connection, or None where the palace has no database yet."""
+    """A read-only connection, or None where the palace has no database or no tables yet.
+
+    A killed chromadb leaves a database without tables; it fills it when it is opened again.
+    """
     if not palace.has_hnsw_index or not palace.database.is_file():
         yield None
         return
     try:
         connection = sqlite3.connect(f"{palace.database.as_uri()}?mode=ro", uri=True, timeout=5)
         try:
-            yield connection
+            tables = {row[0] for row in connection.execute("select name from sqlite_master")}
+            yield connection if tables >= _TABLES else None
         finally:
             connection.close()
     except sqlite3.Error as error:
@@ -80,12 +94,7 @@ def count_drawers(palace: PalaceLocation) -> DrawerCount:
             f"select count(*) {_OF_COLLECTION} where true {_NOT_SENTINEL}",
             [COLLECTION],
         ).fetchone()[0]
-        mark = database.execute(
-            "select max(coalesce((select max(seq_id) from embeddings_queue), 0),"
-            " coalesce((select max(seq_id) from max_seq_id), 0),"
-            " coalesce((select max(seq_id) from embeddings), 0))"
-        ).fetchone()[0]
-        return DrawerCount(drawers, mark)
+        return DrawerCount(drawers, _mark(database))
 
 
 def filed_since(palace: PalaceLocation, mark: int) -> dict[str, int]:
@@ -101,21 +110,31 @@ def filed_since(palace: PalaceLocation, mark: int) -> dict[str, int]:
         return dict(database.execute(query, [COLLECTION, mark]).fetchall())
 
 
-def page_totals(palace: PalaceLocation, spool: Path) -> tuple[int, int]:
-    """How many pages of `spool` the palace knows, and how many rows they have.
+def _mark(database: sqlite3.Connection) -> int:
+    query = """
+        select max(coalesce((select max(seq_id) from embeddings_queue), 0),
+                   coalesce((select max(seq_id) from max_seq_id), 0),
+                   coalesce((select max(seq_id) from embeddings), 0))
+    """
+    mark: int = database.execute(query).fetchone()[0]
+    return mark
+
+
+def page_totals(palace: PalaceLocation, spool: Path) -> PageTotals:
+    """What the palace holds of `spool`, in numbers that differ where that does.
 
     One pass over an index (20 ms for 100,000 rows): a cheap sign that the palace is not the
-    one that was last seen, because it was deleted, restored or pruned.
+    one that was last seen, because it was deleted, restored, pruned or written to.
     """
     with _reading(palace) as database:
         if database is None:
-            return 0, 0
-        row = database.execute(
+            return PageTotals()
+        pages, rows = database.execute(
             "select count(distinct string_value), count(*) from embedding_metadata"
             " where key = 'source_file' and string_value >= ? and string_value < ?",
             _span(spool),
         ).fetchone()
-        return row[0], row[1]
+        return PageTotals(pages, rows, _mark(database))
 
 
 def mined_pages(palace: PalaceLocation, spool: Path) -> dict[str, MinedPage]:
@@ -174,6 +193,11 @@ def _failed(palace: PalaceLocation, error: sqlite3.Error, done: str) -> ToolkitE
         return PalaceBusyError(
             f"another process is writing to the palace {palace.path}",
             "wait for it to end, then run again",
+        )
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_ROLLBACK:
+        return MempalaceError(
+            f"a killed writer left a transaction open in {palace.database}",
+            "a run rolls it back before it does anything else",
         )
     return MempalaceError(
         f"the palace database {palace.database} cannot be {done}: {error}",

@@ -29,6 +29,12 @@ class PalaceLocation:
         """chromadb's SQLite file; it exists from the first drawer on."""
         return self.path / DATABASE
 
+    def is_empty(self) -> bool:
+        """Whether there is nothing in the folder but what the toolkit puts there."""
+        return not self.path.is_dir() or all(
+            entry.name.startswith(".mempalace-toolkit") for entry in self.path.iterdir()
+        )
+
     @property
     def has_hnsw_index(self) -> bool:
         """Whether the palace is chromadb's, the only backend with an index to check."""

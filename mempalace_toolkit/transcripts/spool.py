@@ -24,9 +24,10 @@ def wing_folder(spool: Path, label: str, wing: str) -> Path:
     return spool / label / wing
 
 
-def write_page(folder: Path, page: Page, mtime_ms: int) -> None:
-    """Put `page` into `folder`, atomically, with exactly that modification time.
+def write_page(folder: Path, page: Page, mtime_ms: int) -> int:
+    """Put `page` into `folder`, atomically, with that modification time.
 
+    Returns the time in milliseconds that the file system kept: some have no room for all.
     Raises WriteUndoneError where the disk refuses; the page's old state is then in place.
     """
     temporary = f"{folder}/{_TEMPORARY}{os.getpid()}"
@@ -35,9 +36,11 @@ def write_page(folder: Path, page: Page, mtime_ms: int) -> None:
         try:
             _write_all(descriptor, page.content)
             os.utime(descriptor, ns=(mtime_ms * 1_000_000, mtime_ms * 1_000_000))
+            kept = os.fstat(descriptor).st_mtime_ns // 1_000_000
         finally:
             os.close(descriptor)
         os.replace(temporary, f"{folder}/{page.name}")  # noqa: PTH105
+        return kept
     except OSError as error:
         Path(temporary).unlink(missing_ok=True)
         raise write_undone(folder / page.name, error) from error
@@ -49,10 +52,15 @@ def _write_all(descriptor: int, content: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def touch_page(path: Path, mtime_ms: int) -> None:
-    """Give an unchanged page another modification time."""
+def touch_page(path: Path, mtime_ms: int) -> int:
+    """Give a page another modification time, as an empty file where it is missing.
+
+    Returns the time in milliseconds that the file system kept.
+    """
     try:
+        path.touch(mode=0o600)
         os.utime(path, ns=(mtime_ms * 1_000_000, mtime_ms * 1_000_000))
+        return path.stat().st_mtime_ns // 1_000_000
     except OSError as error:
         raise write_undone(path, error) from error
 
@@ -70,13 +78,18 @@ def flush(spool: Path) -> None:
         os.close(descriptor)
 
 
-def page_names(folder: Path) -> set[str]:
-    """The pages that lie in `folder`; none where there is no folder."""
+def page_files(folder: Path) -> dict[str, tuple[int, int]]:
+    """The pages that lie in `folder`: size in bytes and time in milliseconds, by name."""
     try:
         with os.scandir(folder) as entries:
-            return {entry.name for entry in entries if entry.name.endswith(".jsonl")}
+            return {
+                entry.name: (status.st_size, status.st_mtime_ns // 1_000_000)
+                for entry in entries
+                if entry.name.endswith(".jsonl")
+                for status in (entry.stat(follow_symlinks=False),)
+            }
     except FileNotFoundError:
-        return set()
+        return {}
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mempalace_toolkit.errors import WriteUndoneError
+from mempalace_toolkit.errors import PalaceBusyError, WriteUndoneError
 from mempalace_toolkit.mining.ledger import Ledger, RecordedPage, RecordedSession
-from mempalace_toolkit.palace.drawers import MinedPage
+from mempalace_toolkit.palace.drawers import MinedPage, PageTotals
 
 SESSION = RecordedSession(
     "opencode", "s1", "opencode", "shop", "T", "/d", "key", 4, "dg", 9, True, 0, None, ""
@@ -61,7 +61,7 @@ def test_a_look_writes_nothing_and_forgets_what_is_recorded_in_it(file: Path) ->
     fill(file, PAGE)
     before = file.read_bytes()
     with Ledger.look(file) as ledger, ledger.writing():
-        ledger.record_mined(PALACE, mined(p1=MinedPage(1.0, 3, True, False)), (1, 3))
+        ledger.record_mined(PALACE, mined(p1=MinedPage(1.0, 3, True, False)), PageTotals(1, 3, 9))
         assert ledger.folders_to_mine(PALACE) == {}
     assert file.read_bytes() == before
     with Ledger.look(file) as ledger:
@@ -113,7 +113,7 @@ def test_a_page_is_mined_only_where_the_palace_holds_all_of_it_as_it_is(
     fill(file, PAGE)
     with Ledger.open(file, "broken") as ledger:
         with ledger.writing():
-            ledger.record_mined(PALACE, mined(**held), (0, 0))
+            ledger.record_mined(PALACE, mined(**held), PageTotals())
         assert ledger.folders_to_mine(PALACE) == to_mine
         assert ledger.unmined_sessions("opencode", PALACE) == ({"s1"} if to_mine else set())
         assert ledger.folders_to_mine("/another palace") == {"opencode/shop": 1}
@@ -134,19 +134,66 @@ def test_a_sentinel_whose_twin_has_no_drawers_is_an_orphan(
     with Ledger.open(file, "broken") as ledger:
         held = mined(p1=MinedPage(1.0, 1, True, first), p2=MinedPage(1.0, 1, True, second))
         with ledger.writing():
-            ledger.record_mined(PALACE, held, (2, 2))
+            ledger.record_mined(PALACE, held, PageTotals(2, 2, 2))
         assert [page.path for page in ledger.orphaned_sentinels(PALACE)] == orphans
 
 
-def test_a_retired_page_is_no_longer_the_sessions_until_it_is_forgotten(file: Path) -> None:
+def test_a_retired_page_is_forgotten_when_every_palace_has_lost_it(file: Path) -> None:
     fill(file, PAGE)
+    held = mined(p1=MinedPage(1.0, 3, True, False))
     with Ledger.open(file, "broken") as ledger:
         with ledger.writing():
+            ledger.record_mined("first", held, PageTotals())
+            ledger.record_mined("second", held, PageTotals())
             ledger.retire_page(PAGE.path)
         assert ledger.pages("opencode", "s1") == []
-        assert ledger.folders_to_mine(PALACE) == {}
-        assert [page.path for page in ledger.retired_pages()["opencode/shop"]] == [PAGE.path]
+        assert ledger.folders_to_mine("first") == {}
+        assert [page.path for page in ledger.retired_pages("first")["opencode/shop"]] == [PAGE.path]
+        assert ledger.retired_pages("third") == {}
         with ledger.writing():
-            ledger.forget_pages([PAGE.path])
-        assert ledger.retired_pages() == {}
-        assert ledger.page_counts() == {}
+            assert ledger.forget_pages("first", [PAGE.path]) == []
+        assert ledger.retired_pages("first") == {}
+        assert ledger.retired_pages("second")
+        with ledger.writing():
+            assert ledger.forget_pages("second", [PAGE.path]) == [PAGE.path]
+        assert ledger.retired_pages("second") == {}
+        assert ledger.folder_names("opencode/shop") == set()
+
+
+def test_a_page_that_no_palace_ever_had_is_retired_at_once(file: Path) -> None:
+    fill(file, PAGE)
+    with Ledger.open(file, "broken") as ledger, ledger.writing():
+        ledger.retire_page(PAGE.path)
+        assert ledger.retired_pages(PALACE)
+        assert ledger.forget_pages(PALACE, [PAGE.path]) == [PAGE.path]
+
+
+def test_twins_are_looked_for_in_the_whole_wing(file: Path) -> None:
+    other = dataclasses.replace(TWIN, path="pi/shop/p2", folder="pi/shop", agent="pi")
+    away = dataclasses.replace(TWIN, path="pi/else/p3", folder="pi/else", agent="pi")
+    fill(file, PAGE, other, away)
+    with Ledger.open(file, "broken") as ledger:
+        held = mined(p1=MinedPage(1.0, 1, True, True))
+        held["pi/else/p3"] = MinedPage(1.0, 3, True, False)
+        with ledger.writing():
+            ledger.record_mined(PALACE, held, PageTotals())
+        assert [page.path for page in ledger.orphaned_sentinels(PALACE)] == [PAGE.path]
+        held["pi/shop/p2"] = MinedPage(1.0, 3, True, False)
+        with ledger.writing():
+            ledger.record_mined(PALACE, held, PageTotals())
+        assert ledger.orphaned_sentinels(PALACE) == []
+
+
+def test_a_locked_ledger_is_busy_and_stays_where_it_is(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(file, PAGE)
+    monkeypatch.setattr("mempalace_toolkit.mining.ledger.PATIENCE_SECONDS", 0.1)
+    holder = sqlite3.connect(file, isolation_level=None)
+    holder.execute("begin exclusive")
+    with pytest.raises(PalaceBusyError):
+        Ledger.open(file, "broken")
+    holder.close()
+    assert [path.name for path in file.parent.iterdir()] == ["ledger.sqlite3"]
+    with Ledger.open(file, "broken") as ledger:
+        assert ledger.sessions("opencode") == {"s1": SESSION}

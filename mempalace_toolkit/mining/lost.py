@@ -1,0 +1,70 @@
+"""Pages that are not in the spool as they should be, and what stands in for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from itertools import groupby
+from pathlib import Path
+
+from mempalace_toolkit.files import private_folder
+from mempalace_toolkit.mining.ledger import Ledger
+from mempalace_toolkit.palace.drawers import MinedPage
+from mempalace_toolkit.transcripts import spool as files
+
+
+def lost_pages(ledger: Ledger, spool: Path, agent: str) -> dict[str, int]:
+    """Pages of `agent` that are missing or changed, by path, with the times they should have.
+
+    A page is known by its time, which its content gives. One that is empty stands in for a
+    page whose session was gone; it counts as lost when a store has that session again.
+    """
+    lost: dict[str, int] = {}
+    for folder, pages in groupby(ledger.page_states(agent), key=lambda page: page[0]):
+        there = files.page_files(spool / folder)
+        for _, name, mtime_ms, present in pages:
+            size, kept = there.get(name, (0, -1))
+            if kept != mtime_ms or (size == 0 and present):
+                lost[f"{folder}/{name}"] = mtime_ms
+    return lost
+
+
+def stand_in(
+    ledger: Ledger, spool: Path, lost: Mapping[str, int], listed: AbstractSet[str]
+) -> None:
+    """Put an empty page where one was lost whose session is not `listed` any more.
+
+    It carries the time that the palace knows, so that mining passes it by. A page that is
+    there and only has another time keeps what it holds.
+    """
+    for path, mtime_ms in lost.items():
+        if ledger.session_of(path) not in listed:
+            private_folder((spool / path).parent)
+            files.touch_page(spool / path, mtime_ms)
+
+
+def stand_in_for_mined(
+    spool: Path, folder: str, held: Mapping[str, MinedPage], retired: AbstractSet[str]
+) -> None:
+    """Put an empty page wherever the palace knows one of `folder` that is not there.
+
+    `mempalace sync` takes a file's absence for a wish to forget it.
+    """
+    for path, page in held.items():
+        if path.startswith(f"{folder}/") and path not in retired and page.mtime is not None:
+            file = spool / path
+            if not file.exists():
+                files.touch_page(file, round(page.mtime * 1000))
+
+
+def clear_unrecorded(ledger: Ledger, spool: Path, palace: str, folders: Iterable[str]) -> None:
+    """Remove pages that a killed run wrote and did not record, before they are mined.
+
+    One that the palace holds as it is stays: it tells of a session that a lost ledger knew.
+    """
+    for folder in folders:
+        recorded, mined = ledger.folder_names(folder), ledger.mined_in(palace, folder)
+        for name, (_, mtime_ms) in files.page_files(spool / folder).items():
+            if name not in recorded and mined.get(name) != mtime_ms:
+                (spool / folder / name).unlink(missing_ok=True)
+        files.remove_leftovers(spool / folder)
