@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import sqlite3
 import struct
@@ -95,8 +96,17 @@ def load_map(folder: Path) -> dict[str, Any]:
 
 
 def save_map(folder: Path, content: object) -> None:
-    """Write a pickle as chromadb does."""
-    (folder / "index_metadata.pickle").write_bytes(pickle.dumps(content, protocol=3))
+    """Write a pickle as chromadb does: without memo."""
+    (folder / "index_metadata.pickle").write_bytes(pickled(content))
+
+
+def pickled(content: object) -> bytes:
+    """A pickle with the few opcodes that chromadb's own has."""
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer, protocol=3)
+    pickler.fast = True
+    pickler.dump(content)
+    return buffer.getvalue()
 
 
 def cut(file: Path, share: float) -> None:
