@@ -1,0 +1,33 @@
+"""Run as a child: asks a collection for as many drawers as it has, and for known ones."""
+
+from __future__ import annotations
+
+from mempalace_toolkit.palace.child_rebuild import read_blocks
+from mempalace_toolkit.palace.child_setting import answer, begin, open_client
+
+
+def main() -> None:
+    """Query, and print what was reached.
+
+    A known drawer is found where a query for its vector brings it among the first three:
+    drawers with the same text have the same vector.
+    """
+    task = begin()
+    client = open_client(task["folder"])
+    collection = client.get_collection(task["collection"], embedding_function=None)
+    count, reached, found = collection.count(), 0, []
+    for ids, vectors in read_blocks(int(task["dimension"])):
+        if not reached:
+            every = collection.query(
+                query_embeddings=vectors[:1], n_results=max(1, count), include=[]
+            )
+            reached = len(set(every["ids"][0]))
+        nearest = collection.query(query_embeddings=vectors, n_results=3, include=["distances"])
+        for one, hits, distances in zip(ids, nearest["ids"], nearest["distances"], strict=True):
+            if one in hits or (distances and abs(distances[0]) < 1e-5):
+                found.append(one)
+    answer({"count": count, "reached": reached, "found": len(found)})
+
+
+if __name__ == "__main__":
+    main()

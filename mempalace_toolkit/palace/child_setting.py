@@ -1,0 +1,36 @@
+"""What every child of ours does first: ends with its parent, writes no endless file, is quiet."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import resource
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+
+def begin() -> dict[str, Any]:
+    """Settle this process and read its task, the first line of stdin."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    task: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
+    limit = int(task["largest_file"])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return task
+
+
+def answer(content: Mapping[str, object]) -> None:
+    """Print the child's one answer."""
+    print(json.dumps(content), flush=True)
+
+
+def open_client(folder: str) -> Any:
+    """chromadb's client on a folder, as MemPalace opens it."""
+    import chromadb
+    from chromadb.config import Settings
+
+    return chromadb.PersistentClient(folder, settings=Settings(anonymized_telemetry=False))

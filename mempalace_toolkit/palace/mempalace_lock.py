@@ -1,0 +1,44 @@
+"""Holds MemPalace's own lock on a palace, so that its writers wait while files are swapped."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mempalace_toolkit.errors import PalaceBusyError
+from mempalace_toolkit.files import private_folder, write_undone
+from mempalace_toolkit.palace.lock import mempalace_holder
+
+_HOLDER_AT = 1  # byte 0 is MemPalace's own, see mempalace/palace/palace_lock.py
+
+
+@contextmanager
+def hold_mempalace_lock(palace: Path, home: Path) -> Iterator[int]:
+    """Hold it for the length of a `with` block; yields the descriptor, for children to inherit.
+
+    Raises PalaceBusyError, naming the holder, and WriteUndoneError.
+    """
+    key = hashlib.sha256(os.path.realpath(palace).encode()).hexdigest()[:16]
+    file = private_folder(home / ".mempalace" / "locks") / f"mine_palace_{key}.lock"
+    try:
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise write_undone(file, error) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = mempalace_holder(palace, home) or "another process"
+            raise PalaceBusyError(
+                f"the palace {palace} is held by {holder}",
+                "wait for it to end, or stop it, then run again",
+            ) from error
+        os.ftruncate(descriptor, _HOLDER_AT)
+        os.pwrite(descriptor, f"{os.getpid()} mempalace-toolkit repair".encode(), _HOLDER_AT)
+        yield descriptor
+    finally:
+        os.close(descriptor)

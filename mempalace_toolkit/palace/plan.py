@@ -1,0 +1,188 @@
+"""What repair would do about a palace's findings: graded, counted, printable, without doing it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mempalace_toolkit.palace.findings import Finding
+from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.records import CollectionRecord, read_records
+from mempalace_toolkit.palace.salvage import (
+    LIVE,
+    NOWHERE,
+    QUARANTINED,
+    QUEUE,
+    Salvage,
+    salvage,
+)
+
+Grade = Literal["nothing", "roll_back", "top_up", "rebuild_segment", "refuse"]
+_ORDER: tuple[Grade, ...] = ("nothing", "roll_back", "top_up", "rebuild_segment", "refuse")
+
+_TOP_UP_SHARE = 4  # more than a fourth is sooner rebuilt than added
+_SLACK_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionPlan:
+    """What is done for one collection. The counts add up to its drawers; a top-up writes
+    `adds` of them. `kinds` are the findings that ask for it."""
+
+    collection: str
+    segment: str
+    grade: Grade
+    drawers: int
+    from_queue: int
+    from_live: int
+    from_quarantined: int
+    to_embed: int
+    adds: int
+    kinds: tuple[str, ...]
+    bytes_needed: int
+
+    def line(self) -> str:
+        """One line for a person."""
+        sources = [
+            (self.from_queue, "from the queue"),
+            (self.from_live, "from the index"),
+            (self.from_quarantined, "from quarantined indexes"),
+            (self.to_embed, "to embed again"),
+        ]
+        told = ", ".join(f"{count:,} {where}" for count, where in sources if count) or "no drawers"
+        if self.grade == "top_up":
+            return f"{self.collection}: add {self.adds:,} missing vectors to the index ({told})"
+        return f"{self.collection}: rebuild the index of {self.drawers:,} drawers ({told})"
+
+
+@dataclass(frozen=True, slots=True)
+class RepairPlan:
+    """What is done for the palace. `refusal` says why nothing can be, where `grade` is refuse."""
+
+    grade: Grade
+    collections: tuple[CollectionPlan, ...] = ()
+    rolls_back: bool = False
+    refusal: str = ""
+    bytes_free: int = 0
+
+    @property
+    def bytes_needed(self) -> int:
+        """Room on the palace's disk for the rebuilt indexes, one after another, all kept."""
+        return sum(one.bytes_needed for one in self.collections)
+
+    @property
+    def to_embed(self) -> int:
+        """How many drawers are embedded again, beyond the sample."""
+        return sum(one.to_embed for one in self.collections)
+
+    def steps(self) -> tuple[str, ...]:
+        """The plan as lines."""
+        if self.refusal:
+            return (self.refusal,)
+        lines = ["roll back the transaction of a killed writer"] if self.rolls_back else []
+        lines += [one.line() for one in self.collections]
+        if self.bytes_needed:
+            needed, free = self.bytes_needed >> 20, self.bytes_free >> 20
+            lines.append(f"needs {needed:,} MiB of disk, {free:,} MiB are free")
+        return tuple(lines) or ("nothing to do",)
+
+    def as_json(self) -> dict[str, object]:
+        """The object under `plan`."""
+        return {
+            "grade": self.grade,
+            "collections": [asdict(one) for one in self.collections],
+            "rolls_back": self.rolls_back,
+            "refusal": self.refusal,
+            "bytes_needed": self.bytes_needed,
+            "bytes_free": self.bytes_free,
+            "to_embed": self.to_embed,
+            "steps": list(self.steps()),
+        }
+
+
+def plan_repair(palace: PalaceLocation, findings: Sequence[Finding]) -> RepairPlan:
+    """What repair would do about these findings. Reads only; raises as read_records does."""
+    harm = [finding for finding in findings if not finding.harmless]
+    refused = [one for one in harm if one.remedy in ("refuse", "rebuild_palace")]
+    if refused:
+        return RepairPlan("refuse", refusal=_refusal(palace, refused[0]))
+    rolls_back = any(one.kind == "hot_journal" for one in harm)
+    harm = [one for one in harm if one.remedy != "none"]
+    if not harm:
+        return RepairPlan("roll_back" if rolls_back else "nothing", rolls_back=rolls_back)
+    plans = []
+    for record in read_records(palace).collections:
+        own = [one for one in harm if one.collection in ("", record.name)]
+        if own:
+            plans.append(plan_collection(record, salvage_for(palace, record, own), own))
+    grade: Grade = max((one.grade for one in plans), key=_ORDER.index, default="nothing")
+    free = shutil.disk_usage(palace.path).free
+    return RepairPlan(grade, tuple(plans), rolls_back, "", free)
+
+
+def _refusal(palace: PalaceLocation, finding: Finding) -> str:
+    if finding.remedy == "rebuild_palace":
+        return (
+            f"{palace.database}: {finding.message}. Drawers and texts are in that file alone: "
+            "restore it from a backup; the vectors in the index folders stay as they are"
+        )
+    return f"{palace.path}: {finding.message}. This version does not touch such a palace"
+
+
+def salvage_for(
+    palace: PalaceLocation, record: CollectionRecord, findings: Iterable[Finding]
+) -> Salvage:
+    """The collection's vectors, trusted as far as its findings allow."""
+    kinds = {finding.kind for finding in findings}
+    return salvage(palace.path, record, in_order="labels_swapped" in kinds)
+
+
+def plan_collection(
+    record: CollectionRecord, found: Salvage, findings: Sequence[Finding]
+) -> CollectionPlan:
+    """The grade and the figures for one collection."""
+    kinds = {finding.kind for finding in findings}
+    adds = len(to_add(found))
+    few = adds * _TOP_UP_SHARE <= len(record.ids)
+    grade: Grade = "top_up" if kinds == {"ids_missing"} and few else "rebuild_segment"
+    return CollectionPlan(
+        collection=record.name,
+        segment=record.vector_segment,
+        grade=grade,
+        drawers=len(record.ids),
+        from_queue=found.count(QUEUE),
+        from_live=found.count(LIVE),
+        from_quarantined=found.count(QUARANTINED),
+        to_embed=found.count(NOWHERE),
+        adds=adds if grade == "top_up" else 0,
+        kinds=tuple(sorted(kinds)),
+        bytes_needed=_bytes_needed(found, adds if grade == "top_up" else len(record.ids)),
+    )
+
+
+def to_add(found: Salvage) -> NDArray[np.int64]:
+    """The drawers that a top-up writes, by position: those whose vector is not in the index,
+    nor on its way there in the queue."""
+    record = found.record
+    watermark = record.vector_watermark if record.vector_watermark is not None else -1
+    on_its_way = (found.origin == QUEUE) & (record.sequences > watermark)
+    return np.flatnonzero((found.origin != LIVE) & ~on_its_way)
+
+
+def _bytes_needed(found: Salvage, drawers: int) -> int:
+    """A scratch database with queue and ids, and an index beside it."""
+    return drawers * (3 * 4 * found.dimension + 1000) + _SLACK_BYTES if drawers else 0
+
+
+def needed_folders(palace: PalaceLocation) -> frozenset[Path]:
+    """The quarantined folders that hold the only proven copy of a vector."""
+    needed: set[Path] = set()
+    for record in read_records(palace).collections:
+        needed |= salvage(palace.path, record).holders()
+    return frozenset(needed)

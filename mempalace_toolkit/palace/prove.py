@@ -1,0 +1,86 @@
+"""Proves a palace from outside: a child asks for every drawer, and for known ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mempalace_toolkit.errors import MempalaceError
+from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.rebuild import stream
+from mempalace_toolkit.palace.salvage import NOWHERE, Salvage
+from mempalace_toolkit.palace.spawn import ChildTask, run_child
+
+KNOWN_DRAWERS = 32
+_SECONDS = 600.0
+_REACHED_SHARE = 0.999
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a client of the collection saw.
+
+    `reached` of `drawers` came back from one query for all of them, `found` of `asked` known
+    drawers from a query for their vector. `failure` is how the child ended, if badly.
+    """
+
+    collection: str
+    drawers: int
+    reached: int = 0
+    asked: int = 0
+    found: int = 0
+    failure: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the index answers for its drawers.
+
+        A graph of this kind may leave a drawer in a thousand out of one query for all; those
+        that were asked for by their vector must all be found.
+        """
+        enough = self.reached >= self.drawers * _REACHED_SHARE
+        return not self.failure and enough and self.found == self.asked
+
+    def line(self) -> str:
+        """What was seen, for a person."""
+        if self.failure:
+            return f"{self.collection}: {self.failure}"
+        return (
+            f"{self.collection}: {self.reached:,} of {self.drawers:,} drawers reached, "
+            f"{self.found} of {self.asked} known ones found"
+        )
+
+
+def prove_collection(
+    palace: PalaceLocation, found: Salvage, environment: Mapping[str, str], name: str
+) -> Proof:
+    """Ask the palace's collection of that name in a child.
+
+    A crash, a hang or an error of chromadb's is a result. Opening writes: chromadb replays its queue. The caller holds the palace and has checked it.
+    """
+    record = found.record
+    provable = np.flatnonzero(found.origin != NOWHERE)
+    chosen = provable[:: max(1, len(provable) // KNOWN_DRAWERS)][:KNOWN_DRAWERS]
+    if not len(chosen):
+        return Proof(record.name, len(record.ids), reached=len(record.ids))
+    task = {
+        "folder": str(palace.path),
+        "collection": name,
+        "dimension": found.dimension,
+    }
+    largest = 64 * found.dimension * len(record.ids) + (4 << 30)
+    try:
+        said = run_child(
+            ChildTask("child_prove", task, environment, _SECONDS, largest), stream(found, chosen)
+        )
+    except MempalaceError as error:
+        return Proof(record.name, len(record.ids), failure=error.message)
+    return Proof(
+        record.name,
+        len(record.ids),
+        reached=int(str(said["reached"])),
+        asked=len(chosen),
+        found=int(str(said["found"])),
+    )

@@ -1,0 +1,183 @@
+"""Up to which operation a segment folder is known to follow the database, and its elements.
+
+What is evidence, strongest first. The folder has every drawer that was touched up to the
+VECTOR watermark: it is the one that was flushed there. Or the vector of an operation that is
+still in the queue is in it: it reaches that operation. Or it has the drawer with the highest
+row id of those in it: it was written after that one was added, whatever else it lacks (an
+index from a backup lacks what came later, a damaged map lacks single ones). Labels are given
+in the order of row ids, so that drawers that were deleted and filed again since then stand out.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mempalace_toolkit.palace.records import CollectionRecord
+from mempalace_toolkit.palace.segment_files import Elements, SegmentFiles
+
+_SAME = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """`elements` is the place of each drawer's element, -1 for none; `horizon` the last
+    operation that the folder is known to contain."""
+
+    elements: NDArray[np.int64]
+    horizon: int
+
+
+def reach_of(
+    record: CollectionRecord, files: SegmentFiles, live: bool, in_order: bool = False
+) -> Reach | None:
+    """What the folder holds of the record's drawers; None where nothing can be told.
+
+    That it has every drawer proves nothing of a folder that is not `live`: one that was set
+    aside long ago has them all, too, if drawers were only replaced since.
+    """
+    if files.elements is None:
+        return None
+    if files.id_map is None:
+        return _reach_by_rank(record, files.elements)
+    labels = _labels(record, files.id_map.labels)
+    places = _places(files.elements, labels)
+    evidence, contradicted = _queue_evidence(record, files.elements, files.id_map.labels)
+    watermark = record.vector_watermark
+    complete = live and not contradicted and _has_all_flushed(record, labels)
+    if watermark is not None and (complete or evidence >= watermark):
+        horizon, order = watermark, in_order
+    else:
+        horizon, order = max(evidence, _last_added(record, labels)), True
+    if order:
+        kept = _in_place(labels) if in_order else _increasing(labels)
+        places = np.where(kept, places, -1)
+    return Reach(places, horizon)
+
+
+def _has_all_flushed(record: CollectionRecord, labels: NDArray[np.int64]) -> bool:
+    watermark = record.vector_watermark if record.vector_watermark is not None else -1
+    return bool(np.all(labels[record.sequences <= watermark] > 0))
+
+
+def _labels(record: CollectionRecord, labels: Mapping[str, int]) -> NDArray[np.int64]:
+    found = (labels.get(drawer, 0) for drawer in record.ids)
+    return np.fromiter(found, np.int64, len(record.ids))
+
+
+def _places(elements: Elements, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where the elements with these labels are; -1 for none, for deleted ones, for doubles."""
+    held = np.array(elements.labels, np.int64)
+    order = np.argsort(held, kind="stable")
+    held = held[order]
+    first = np.searchsorted(held, labels, "left")
+    once = np.searchsorted(held, labels, "right") - first == 1
+    if not len(held):
+        return np.full(len(labels), -1, np.int64)
+    place = order[np.minimum(first, len(held) - 1)]
+    usable = once & (labels > 0) & ~elements.deleted[place]
+    result: NDArray[np.int64] = np.where(usable, place, -1)
+    return result
+
+
+def _queue_evidence(
+    record: CollectionRecord, elements: Elements, labels: Mapping[str, int]
+) -> tuple[int, bool]:
+    """The highest flushed operation in the queue whose vector is in the folder, -1 for none;
+    and whether the folder has another sound vector for one that is higher."""
+    watermark = record.vector_watermark if record.vector_watermark is not None else -1
+    last = {entry.id: entry for entry in record.queue if entry.sequence <= watermark}
+    contradicted = False
+    for entry in sorted(last.values(), key=lambda one: -one.sequence):
+        place = _places(elements, np.array([labels.get(entry.id, 0)]))[0]
+        if place < 0 or entry.vector is None:
+            continue
+        difference = _difference(elements.vectors[place], entry.vector, record.space)
+        if difference < _SAME:
+            return entry.sequence, contradicted
+        contradicted |= difference < np.inf
+    return -1, contradicted
+
+
+def _difference(held: NDArray[np.float32], written: bytes, space: str) -> float:
+    """How far the element is from what an operation wrote; infinite where it is damaged."""
+    if len(written) != 4 * len(held) or not np.all(np.isfinite(held)) or not np.any(held):
+        return float("inf")
+    vector = np.frombuffer(written, "<f4").astype(np.float64)
+    if space == "cosine":
+        vector = vector / (np.linalg.norm(vector) or 1.0)
+    return float(np.max(np.abs(held - vector)))
+
+
+def _last_added(record: CollectionRecord, labels: NDArray[np.int64]) -> int:
+    """The folder was written after its last drawer was added: at or before this operation.
+
+    A drawer's sequence is that of its addition or higher; the drawers added after it were
+    touched after it was added, so the least of theirs is a bound, too.
+    """
+    present = np.flatnonzero(_increasing(labels) & (labels > 0))
+    return int(record.sequences[present[-1] :].min()) if len(present) else -1
+
+
+def _increasing(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """The labels that are in the longest increasing run among the drawers'; 0 is no label."""
+    tails: list[int] = []
+    ends: list[int] = []
+    before = np.full(len(labels), -1, np.int64)
+    for place, label in enumerate(labels.tolist()):
+        if label <= 0:
+            continue
+        length = bisect_left(tails, label)
+        before[place] = ends[length - 1] if length else -1
+        if length == len(tails):
+            tails.append(label)
+            ends.append(place)
+        else:
+            tails[length], ends[length] = label, place
+    kept = np.zeros(len(labels), np.bool_)
+    place = ends[-1] if ends else -1
+    while place >= 0:
+        kept[place] = True
+        place = int(before[place])
+    return kept
+
+
+def _in_place(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """The labels that stand where sorting would put them."""
+    kept = np.zeros(len(labels), np.bool_)
+    present = np.flatnonzero(labels > 0)
+    kept[present] = labels[present] == np.sort(labels[present])
+    return kept
+
+
+def _reach_by_rank(record: CollectionRecord, elements: Elements) -> Reach | None:
+    """The map of a folder that lost it: drawers in order of row id, elements in order of label.
+
+    Only where no delete is pending, the numbers agree, and the queue still has a vector of a
+    flushed operation that is found where the ranks put it.
+    """
+    watermark = record.vector_watermark
+    if watermark is None or any(e.operation == 3 and e.sequence > watermark for e in record.queue):
+        return None
+    used = np.flatnonzero(~np.asarray(elements.deleted) & (np.asarray(elements.labels) > 0))
+    labels = np.asarray(elements.labels)[used]
+    if len(used) > len(record.ids) or len(np.unique(labels)) != len(labels):
+        return None
+    ranked = used[np.argsort(labels, kind="stable")]
+    later = record.sequences[len(ranked) :]
+    if len(later) and int(later.min()) <= watermark:
+        return None
+    flushed = record.ids[: len(ranked)]
+    held = np.asarray(elements.labels)[ranked].tolist()
+    evidence, contradicted = _queue_evidence(
+        record, elements, dict(zip(flushed, held, strict=True))
+    )
+    if evidence < 0 or contradicted:
+        return None
+    places = np.full(len(record.ids), -1, np.int64)
+    places[: len(ranked)] = ranked
+    return Reach(places, watermark)

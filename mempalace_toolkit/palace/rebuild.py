@@ -1,0 +1,154 @@
+"""Builds a collection's index beside the palace's and verifies it, and touches nothing else.
+
+The scratch palace holds ids and vectors only, in the order of the drawers' row ids, so that
+label order stays row order; its one segment is what is wanted.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mempalace_toolkit.errors import MempalaceError
+from mempalace_toolkit.palace.database import open_database
+from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.salvage import Salvage
+from mempalace_toolkit.palace.segment_files import read_segment
+from mempalace_toolkit.palace.spawn import ChildTask, run_child
+
+SCRATCH_PREFIX = ".mempalace-toolkit-rebuild-"
+_BLOCK = 1000
+_MINUTE = 60.0
+_DRAWER_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSettings:
+    """How the collection's graph is built: links an element, and breadth of the search."""
+
+    m: int = 16
+    ef_construction: int = 100
+
+
+def scratch_folder(palace: Path, collection: str) -> Path:
+    """Where a collection's index is built: on the palace's filesystem, hidden from MemPalace."""
+    return palace / f"{SCRATCH_PREFIX}{collection}"
+
+
+def remove_scratch(palace: Path) -> None:
+    """Remove what killed repairs left half-built. Nothing else is ever in there."""
+    for folder in palace.glob(f"{SCRATCH_PREFIX}*"):
+        shutil.rmtree(folder)
+
+
+def graph_settings(palace: PalaceLocation, collection: str) -> GraphSettings:
+    """The collection's own settings: chromadb's schema, else its metadata, else the defaults."""
+    with open_database(palace) as opened:
+        rows = opened.connection.execute(
+            "select key, int_value from collection_metadata where collection_id = ?", [collection]
+        )
+        metadata = {key: value for key, value in rows if isinstance(value, int)}
+        columns = {row[1] for row in opened.connection.execute("pragma table_info(collections)")}
+        schema: object = {}
+        if "schema_str" in columns:
+            text = opened.connection.execute(
+                "select schema_str from collections where id = ?", [collection]
+            ).fetchone()
+            schema = _parse(text[0] if text else None)
+    hnsw = _hnsw(schema)
+    standard = GraphSettings()
+    return GraphSettings(
+        m=hnsw.get("max_neighbors") or metadata.get("hnsw:M") or standard.m,
+        ef_construction=hnsw.get("ef_construction")
+        or metadata.get("hnsw:construction_ef")
+        or standard.ef_construction,
+    )
+
+
+def _parse(text: object) -> object:
+    try:
+        return json.loads(text) if isinstance(text, str) else {}
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _hnsw(schema: object) -> Mapping[str, int]:
+    """The `hnsw` object of a schema's vector index, with its numbers alone."""
+    value = schema
+    for key in ("keys", "#embedding", "float_list", "vector_index", "config", "hnsw"):
+        value = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return {}
+    return {key: number for key, number in value.items() if isinstance(number, int)}
+
+
+def build_index(
+    palace: PalaceLocation, found: Salvage, environment: Mapping[str, str], threads: int
+) -> Path:
+    """Build the index of all drawers in a child; the new segment's folder, in the scratch.
+
+    Raises MempalaceError where the child fails, dies, or built something else.
+    """
+    record = found.record
+    folder = scratch_folder(palace.path, record.id)
+    folder.mkdir()
+    graph = graph_settings(palace, record.id)
+    task = {
+        "folder": str(folder),
+        "total": len(record.ids),
+        "dimension": found.dimension,
+        "space": record.space,
+        "m": graph.m,
+        "ef_construction": graph.ef_construction,
+        "threads": threads,
+    }
+    seconds = 5 * _MINUTE + _DRAWER_SECONDS * len(record.ids)
+    largest = 64 * found.dimension * len(record.ids) + (1 << 30)
+    answer = run_child(
+        ChildTask("child_rebuild", task, environment, seconds, largest), stream(found)
+    )
+    built = folder / str(answer["segment"])
+    verify_built(built, found)
+    return built
+
+
+def stream(found: Salvage, positions: np.ndarray | None = None) -> Iterator[bytes]:
+    """Ids and vectors as the children read them: a JSON list a block, then raw f32.
+
+    Raises MempalaceError for a vector that is not there.
+    """
+    every = np.arange(len(found.record.ids)) if positions is None else positions
+    for start in range(0, len(every), _BLOCK):
+        block = every[start : start + _BLOCK]
+        vectors = found.vectors(block)
+        if not np.all(np.isfinite(vectors)):
+            raise MempalaceError(
+                f"vectors of {found.record.name} changed while they were read", "run again"
+            )
+        yield json.dumps([found.record.ids[place] for place in block.tolist()]).encode() + b"\n"
+        yield np.ascontiguousarray(vectors, "<f4").tobytes()
+
+
+def verify_built(built: Path, found: Salvage) -> None:
+    """Raise MempalaceError unless the folder holds exactly the drawers and their vectors."""
+    files = read_segment(built, found.dimension)
+    ids = found.record.ids
+    wrong = "; ".join(problem.message for problem in files.problems)
+    if not wrong and (files.id_map is None or files.elements is None):
+        wrong = "it was not flushed"
+    if not wrong and files.id_map is not None and files.elements is not None:
+        labels = files.id_map.labels
+        if len(labels) != len(ids) or any(drawer not in labels for drawer in ids):
+            wrong = f"it holds {len(labels)} of {len(ids)} drawers"
+        elif not np.all(np.isfinite(np.linalg.norm(files.elements.vectors, axis=1))):
+            wrong = "it holds vectors that are not finite"
+    if wrong:
+        raise MempalaceError(
+            f"the index rebuilt for {found.record.name} is not whole: {wrong}",
+            "run again; the old index is in place",
+        )

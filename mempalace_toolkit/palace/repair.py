@@ -1,0 +1,199 @@
+"""Applies a repair plan: `repair_palace(palace, plan, setting)`, undone as a whole if it fails.
+
+The caller holds the toolkit's palace lock; MemPalace's own is taken here for the whole repair,
+because what is written meanwhile would be missing from the rebuilt index.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mempalace_toolkit.errors import DamageLeftError
+from mempalace_toolkit.files import write_undone
+from mempalace_toolkit.palace.check import check_palace
+from mempalace_toolkit.palace.drawers import roll_back_journal
+from mempalace_toolkit.palace.findings import Finding
+from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.mempalace_lock import hold_mempalace_lock
+from mempalace_toolkit.palace.plan import (
+    CollectionPlan,
+    RepairPlan,
+    plan_collection,
+    plan_repair,
+    salvage_for,
+    to_add,
+)
+from mempalace_toolkit.palace.prove import Proof, prove_collection
+from mempalace_toolkit.palace.rebuild import remove_scratch, stream
+from mempalace_toolkit.palace.rebuild_steps import (
+    STEPS,
+    RepairSetting,
+    Step,
+    Work,
+    compare_sample,
+    embed_missing,
+    find_room,
+)
+from mempalace_toolkit.palace.records import CollectionRecord, read_records
+from mempalace_toolkit.palace.spawn import ChildTask, run_child
+
+__all__ = ["RepairResult", "RepairSetting", "repair_palace"]
+
+_START_SECONDS = 300.0
+_DRAWER_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionResult:
+    """What was done for a collection, and what a client saw of it afterwards.
+
+    `sampled` drawers were embedded again only to compare; `unsampled` says why, where none.
+    `kept` is the old index's folder, empty where there was none.
+    """
+
+    plan: CollectionPlan
+    embedded: int
+    sampled: int
+    unsampled: str
+    kept: str
+    proof: Proof
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RepairResult:
+    """What was done for the palace, and what a check finds now."""
+
+    plan: RepairPlan
+    collections: tuple[CollectionResult, ...]
+    findings: tuple[Finding, ...]
+    seconds: float
+
+    @property
+    def sound(self) -> bool:
+        """Whether no damage is left and every repaired collection answered."""
+        proven = all(one.proof.holds for one in self.collections)
+        return proven and all(finding.harmless for finding in self.findings)
+
+    def as_json(self) -> dict[str, object]:
+        """The object under `repair`."""
+        return {
+            "plan": self.plan.as_json(),
+            "collections": [{**asdict(one), "proven": one.proof.holds} for one in self.collections],
+            "findings": [finding.as_json() for finding in self.findings],
+            "sound": self.sound,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def repair_palace(palace: PalaceLocation, plan: RepairPlan, setting: RepairSetting) -> RepairResult:
+    """Do what the plan says; collections are repaired one after another, each in full.
+
+    The findings are looked up again once the palace is held, so a plan that is out of date
+    does no harm: it says that the person agreed, and what is found now is repaired. Raises
+    DamageLeftError where the palace cannot be repaired here or the result was not sound and
+    was undone, WriteUndoneError on a full disk, PalaceBusyError, ModelError, MempalaceError.
+    """
+    started = time.monotonic()
+    if plan.grade == "nothing":
+        return RepairResult(plan, (), check_palace(palace), time.monotonic() - started)
+    with hold_mempalace_lock(palace.path, setting.home):
+        setting.before_step("sweep")
+        _sweep(palace)
+        if plan.rolls_back:
+            setting.before_step("roll_back")
+            roll_back_journal(palace)
+        findings = check_palace(palace)
+        current = plan_repair(palace, findings)
+        if current.grade == "refuse":
+            raise DamageLeftError(current.refusal, "restore the palace from a backup")
+        results = [
+            _repair_collection(palace, name.collection, findings, setting)
+            for name in current.collections
+        ]
+        left = check_palace(palace)
+    return RepairResult(current, tuple(results), left, time.monotonic() - started)
+
+
+def _sweep(palace: PalaceLocation) -> None:
+    try:
+        remove_scratch(palace.path)
+    except OSError as error:
+        raise write_undone(palace.path, error) from error
+
+
+def _repair_collection(
+    palace: PalaceLocation, name: str, findings: Sequence[Finding], setting: RepairSetting
+) -> CollectionResult:
+    started = time.monotonic()
+    record = _record(palace, name)
+    own = [one for one in findings if not one.harmless and one.collection in ("", name)]
+    work = _work(palace, record, own, setting)
+    topping_up = work.plan.grade == "top_up"
+    run_steps(work, TOP_UP_STEPS if topping_up else STEPS)
+    setting.before_step("prove")
+    proof = prove_collection(palace, work.found, setting.environment, name)
+    return CollectionResult(
+        plan=work.plan,
+        embedded=work.embedded,
+        sampled=work.sampled,
+        unsampled=work.unsampled,
+        kept=str(work.kept or ""),
+        proof=proof,
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def _record(palace: PalaceLocation, name: str) -> CollectionRecord:
+    return next(one for one in read_records(palace).collections if one.name == name)
+
+
+def _work(
+    palace: PalaceLocation,
+    record: CollectionRecord,
+    findings: Sequence[Finding],
+    setting: RepairSetting,
+) -> Work:
+    found = salvage_for(palace, record, findings)
+    return Work(palace, plan_collection(record, found, findings), found, setting)
+
+
+def run_steps(work: Work, steps: Sequence[Step]) -> None:
+    """Run the steps in order; whatever stops them, what was done is undone, last first."""
+    with work.undo:
+        try:
+            for name, step in steps:
+                work.setting.before_step(name)
+                step(work)
+        except OSError as error:
+            raise write_undone(Path(error.filename or work.palace.path), error) from error
+
+
+def add_missing(work: Work) -> None:
+    """Write the vectors that the index lacks, through chromadb in a child.
+
+    Nothing is to be undone: each write is whole by itself, and doing it again is harmless.
+    """
+    positions = to_add(work.found)
+    task = {
+        "folder": str(work.palace.path),
+        "collection": work.plan.collection,
+        "dimension": work.found.dimension,
+    }
+    seconds = _START_SECONDS + _DRAWER_SECONDS * len(positions)
+    largest = 64 * work.found.dimension * len(work.found.record.ids) + (4 << 30)
+    run_child(
+        ChildTask("child_upsert", task, work.setting.environment, seconds, largest),
+        stream(work.found, positions),
+    )
+
+
+TOP_UP_STEPS: tuple[Step, ...] = (
+    ("room", find_room),
+    ("embed", embed_missing),
+    ("sample", compare_sample),
+    ("add", add_missing),
+)

@@ -1,0 +1,213 @@
+"""Which drawers' vectors survive, where, and by what proof: queue, index, quarantined indexes.
+
+A vector is accepted only as the one of the drawer's present text. `embeddings.seq_id` is the
+operation that last touched a drawer, so the question is which operations a copy contains; what
+answers it for a folder is in `reach.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mempalace_toolkit.palace.quarantine import list_quarantined
+from mempalace_toolkit.palace.reach import Reach, reach_of
+from mempalace_toolkit.palace.records import CollectionRecord
+from mempalace_toolkit.palace.segment_files import Elements, read_segment
+
+NOWHERE, QUEUE, LIVE, QUARANTINED = range(4)
+_BLOCK = 4096
+_UNIT_TOLERANCE = 1e-3
+
+
+@dataclass(slots=True)
+class Salvage:
+    """Where each drawer's vector is, drawers in the order of their row ids.
+
+    `origin` is NOWHERE, QUEUE, LIVE or QUARANTINED; `folder` an index into `folders`, and
+    `element` one into that folder's elements. `queued` holds the queue's vectors by drawer,
+    `embedded` those that were made anew.
+    """
+
+    record: CollectionRecord
+    dimension: int
+    origin: NDArray[np.int8]
+    folder: NDArray[np.int16]
+    element: NDArray[np.int64]
+    folders: list[tuple[Path, Elements]]
+    queued: dict[int, bytes]
+    embedded: dict[int, NDArray[np.float32]]
+
+    def count(self, origin: int) -> int:
+        """How many drawers' vectors come from there."""
+        return int(np.count_nonzero(self.origin == origin))
+
+    def missing(self) -> NDArray[np.int64]:
+        """The drawers without a proven vector, by position."""
+        return np.flatnonzero(self.origin == NOWHERE)
+
+    def vectors(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Raw vectors, a row each, as long as they once were; NaN where there is none."""
+        out = np.full((len(positions), self.dimension), np.nan, np.float32)
+        for number, (_, elements) in enumerate(self.folders):
+            here = np.flatnonzero(self.folder[positions] == number)
+            if len(here):
+                out[here] = _raw(elements, self.element[positions[here]], self.record.space)
+        for row, position in enumerate(positions.tolist()):
+            if position in self.queued:
+                out[row] = np.frombuffer(self.queued[position], "<f4")
+            elif position in self.embedded:
+                out[row] = self.embedded[position]
+        return out
+
+    def blocks(self, size: int = 1000) -> Iterator[tuple[tuple[str, ...], NDArray[np.float32]]]:
+        """All drawers' ids and vectors, in order."""
+        total = len(self.record.ids)
+        for start in range(0, total, size):
+            positions = np.arange(start, min(start + size, total))
+            yield self.record.ids[start : start + size], self.vectors(positions)
+
+    def holders(self) -> frozenset[Path]:
+        """The folders that hold the only proven copy of a vector."""
+        used = np.unique(self.folder[self.origin == QUARANTINED])
+        return frozenset(self.folders[number][0] for number in used.tolist())
+
+
+def salvage(palace: Path, record: CollectionRecord, in_order: bool = False) -> Salvage:
+    """Look for every drawer's vector: in the queue, in the index, in quarantined indexes.
+
+    `in_order` asks more of the folders: a label counts only where it stands in the order of
+    the drawers, which pairs that were swapped do not.
+    """
+    dimension = record.dimension or 0
+    total = len(record.ids)
+    found = Salvage(
+        record,
+        dimension,
+        np.zeros(total, np.int8),
+        np.full(total, -1, np.int16),
+        np.zeros(total, np.int64),
+        [],
+        {},
+        {},
+    )
+    if not total or not dimension:
+        return found
+    _take_from_queue(found)
+    for folder, origin in _folders(palace, record):
+        if folder.is_dir() and not np.all(found.origin):
+            _take_from_folder(found, folder, origin, in_order)
+    return found
+
+
+def _folders(palace: Path, record: CollectionRecord) -> Iterator[tuple[Path, int]]:
+    """The live segment's folder, then those quarantined, newest first."""
+    yield palace / record.vector_segment, LIVE
+    for one in reversed(list_quarantined(palace)):
+        if one.segment == record.vector_segment:
+            yield one.folder, QUARANTINED
+
+
+def _take_from_queue(found: Salvage) -> None:
+    """The last vector written, where the queue has the operation that last touched the drawer.
+
+    Without that operation the entry may be of another time: after a queue was emptied it
+    counts anew.
+    """
+    record = found.record
+    last: dict[str, bytes] = {}
+    touched: dict[str, int] = {}
+    positions = {drawer: place for place, drawer in enumerate(record.ids)}
+    for entry in record.queue:
+        place = positions.get(entry.id)
+        if place is None or entry.sequence > record.sequences[place]:
+            continue
+        touched[entry.id] = entry.sequence
+        if entry.operation == 3:
+            last.pop(entry.id, None)
+        elif entry.vector is not None and len(entry.vector) == 4 * found.dimension:
+            last[entry.id] = entry.vector
+    for drawer, vector in last.items():
+        place = positions[drawer]
+        row = np.frombuffer(vector, "<f4")
+        if touched[drawer] == record.sequences[place] and np.all(np.isfinite(row)):
+            found.queued[place] = vector
+            found.origin[place] = QUEUE
+
+
+def _take_from_folder(found: Salvage, folder: Path, origin: int, in_order: bool) -> None:
+    files = read_segment(folder, found.dimension)
+    if files.elements is None:
+        return
+    reach = reach_of(found.record, files, origin == LIVE, in_order)
+    if reach is None:
+        return
+    wanted = np.flatnonzero((found.origin == NOWHERE) & _proven(reach, found.record))
+    elements = reach.elements[wanted]
+    sound = np.zeros(len(wanted), np.bool_)
+    for start in range(0, len(wanted), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        sound[part] = _sound(files.elements, elements[part], found.record.space)
+    wanted = wanted[sound]
+    if len(wanted):
+        found.origin[wanted] = origin
+        found.folder[wanted] = len(found.folders)
+        found.element[wanted] = reach.elements[wanted]
+        found.folders.append((folder, files.elements))
+
+
+def _proven(reach: Reach, record: CollectionRecord) -> NDArray[np.bool_]:
+    """Whether the folder holds each drawer's present vector."""
+    present = reach.elements >= 0
+    current: NDArray[np.bool_] = present & (record.sequences <= reach.horizon)
+    if record.vector_watermark is not None and reach.horizon >= record.vector_watermark:
+        # What the queue did since then to these, and it has all of it, left the vector alone.
+        current |= present & _only_described(record)
+    return current
+
+
+def _only_described(record: CollectionRecord) -> NDArray[np.bool_]:
+    """Drawers whose operations since the flush are all in the queue and all without a vector."""
+    watermark = record.vector_watermark or 0
+    last: dict[str, int] = {}
+    changed: set[str] = set()
+    for entry in record.queue:
+        if entry.sequence > watermark:
+            last[entry.id] = entry.sequence
+            if entry.vector is not None or entry.operation == 3:
+                changed.add(entry.id)
+    described = np.zeros(len(record.ids), np.bool_)
+    if last.keys() - changed:
+        for place, drawer in enumerate(record.ids):
+            if drawer in last and drawer not in changed:
+                described[place] = last[drawer] == record.sequences[place]
+    return described
+
+
+def _sound(elements: Elements, places: NDArray[np.int64], space: str) -> NDArray[np.bool_]:
+    """Whether these vectors can be what was written: finite, and of length 1 for cosine."""
+    with np.errstate(all="ignore"):
+        norms = np.linalg.norm(elements.vectors[places], axis=1)
+        sound = np.isfinite(norms)
+        if space == "cosine":
+            sound &= np.abs(norms - 1) < _UNIT_TOLERANCE
+    result: NDArray[np.bool_] = sound & ~elements.deleted[places]
+    return result
+
+
+def _raw(elements: Elements, places: NDArray[np.int64], space: str) -> NDArray[np.float32]:
+    """Vectors as they were before chromadb made them of length 1.
+
+    Only cosine indexes keep lengths; the others leave `length.bin` to chance.
+    """
+    rows: NDArray[np.float32] = np.array(elements.vectors[places], np.float32)
+    if space == "cosine" and elements.lengths is not None:
+        lengths = np.array(elements.lengths[places], np.float32)
+        with np.errstate(all="ignore"):
+            usable = np.isfinite(lengths) & (lengths > 1e-6) & (lengths < 1e6)
+        rows *= np.where(usable, lengths, np.float32(1))[:, None]
+    return rows

@@ -1,0 +1,105 @@
+"""The two rows that a repair changes in chromadb's database, and how they are put back."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from mempalace_toolkit.errors import PalaceBusyError, ToolkitError, WriteUndoneError
+from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.records import CollectionRecord
+
+_DELETE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class WatermarkChange:
+    """What was changed: the segment's watermark before, and the operation that was added."""
+
+    segment: str
+    before: int | None
+    added: int | None
+
+
+def advance_watermark(
+    palace: PalaceLocation, record: CollectionRecord, watermark: int | None
+) -> WatermarkChange:
+    """Say in one transaction that the index contains the operations up to `watermark`.
+
+    None is for an index that holds nothing yet. The queue is left as it is, with one
+    exception: where it ends below a watermark it would count anew, and chromadb would take
+    later writes for old ones and drop them. Then the deletion of a drawer that never was is
+    added to it, numbered as the highest of all watermarks. Raises WriteUndoneError,
+    PalaceBusyError.
+    """
+    with _writing(palace) as database:
+        before = database.execute(
+            "select seq_id from max_seq_id where segment_id = ?", [record.vector_segment]
+        ).fetchone()
+        _set_watermark(database, record.vector_segment, watermark)
+        added = _end_queue_above(database, record)
+    return WatermarkChange(record.vector_segment, before[0] if before else None, added)
+
+
+def undo_watermark(palace: PalaceLocation, change: WatermarkChange) -> None:
+    """Put the rows back. Raises as above."""
+    with _writing(palace) as database:
+        _set_watermark(database, change.segment, change.before)
+        if change.added is not None:
+            database.execute("delete from embeddings_queue where seq_id = ?", [change.added])
+
+
+def _set_watermark(database: sqlite3.Connection, segment: str, watermark: int | None) -> None:
+    if watermark is None:
+        database.execute("delete from max_seq_id where segment_id = ?", [segment])
+    else:
+        database.execute(
+            "insert into max_seq_id (segment_id, seq_id) values (?, ?)"
+            " on conflict (segment_id) do update set seq_id = excluded.seq_id",
+            [segment, watermark],
+        )
+
+
+def _end_queue_above(database: sqlite3.Connection, record: CollectionRecord) -> int | None:
+    highest, queued = database.execute(
+        "select max(coalesce((select max(seq_id) from max_seq_id), 0),"
+        " coalesce((select max(cast(seq_id as integer)) from embeddings), 0)),"
+        " coalesce((select max(seq_id) from embeddings_queue), 0)"
+    ).fetchone()
+    if queued >= highest:
+        return None
+    database.execute(
+        "insert into embeddings_queue (seq_id, operation, topic, id) values (?, ?, ?, ?)",
+        [highest, _DELETE, f"persistent://default/default/{record.id}", "mempalace-toolkit-mark"],
+    )
+    return int(highest)
+
+
+@contextmanager
+def _writing(palace: PalaceLocation) -> Iterator[sqlite3.Connection]:
+    """One transaction, done in full or not at all."""
+    database = sqlite3.connect(palace.database, timeout=10, isolation_level=None)
+    try:
+        database.execute("pragma synchronous = full")
+        database.execute("begin immediate")
+        yield database
+        database.execute("commit")
+    except sqlite3.Error as error:
+        raise _undone(palace, error) from error
+    finally:
+        database.close()  # rolls back what was not committed
+
+
+def _undone(palace: PalaceLocation, error: sqlite3.Error) -> ToolkitError:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return PalaceBusyError(
+            f"another process is writing to the palace {palace.path}",
+            "wait for it to end, then run again",
+        )
+    return WriteUndoneError(
+        f"cannot write to {palace.database}: {error}",
+        "free some space or mend the permissions, then run again: nothing was lost",
+    )
