@@ -175,7 +175,7 @@ def _nothing_changed(ledger: Ledger, store: Store, request: RunRequest) -> bool:
         and ledger.signature(key) == signature
         and not ledger.unmined_sessions(request.agent, palace)
         and not ledger.retired_pages(palace)
-        and not lost_pages(ledger, request.spool, request.agent)
+        and not lost_pages(ledger, request.spool, request.agent).any_to_write()
     )
 
 
@@ -211,7 +211,7 @@ def write_pages(
         with ledger.writing():
             ledger.record_present(signed(store, request)[0], request.agent, scope.listed)
         if report.error is None and not _left_unread(report):
-            stand_in(ledger, request.spool, scope.lost, scope.listed)
+            stand_in(ledger, request.spool, scope.lost.lost, scope.listed)
 
 
 def _file(

@@ -203,8 +203,8 @@ class Ledger:
             found.setdefault(page.folder, []).append(page)
         return found
 
-    def forget_pages(self, palace: str, paths: Sequence[str]) -> list[str]:
-        """Note that `palace` lost these retired pages; those that no palace has any more."""
+    def forget_pages(self, palace: str, paths: Sequence[str]) -> None:
+        """Note that `palace` lost these retired pages; forget those that no palace has."""
         self._db.executemany(
             "delete from mined where palace = ? and path = ?", [[palace, path] for path in paths]
         )
@@ -213,11 +213,6 @@ class Ledger:
             " and not exists (select 1 from mined m where m.path = ?1)",
             [[path] for path in paths],
         )
-        return [path for path in paths if not self._knows(path)]
-
-    def _knows(self, path: str) -> bool:
-        query = "select 1 from pages where path = ?"
-        return self._db.execute(query, [path]).fetchone() is not None
 
     def page_states(self, agent: str) -> Iterator[tuple[str, str, int, bool]]:
         """Folder, name, time and presence of every page of `agent`, folder by folder.
@@ -234,8 +229,9 @@ class Ledger:
             yield folder, name, mtime_ms, bool(present)
 
     def folder_names(self, folder: str) -> set[str]:
-        """The names of all pages that belong in a folder, retired ones included."""
-        rows = self._db.execute("select path from pages where folder = ?", [folder])
+        """The names of the pages that belong in a folder."""
+        query = "select path from pages where folder = ? and not retired"
+        rows = self._db.execute(query, [folder])
         return {row[0].rpartition("/")[2] for row in rows}
 
     def session_of(self, path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -13,20 +14,38 @@ from mempalace_toolkit.palace.drawers import MinedPage
 from mempalace_toolkit.transcripts import spool as files
 
 
-def lost_pages(ledger: Ledger, spool: Path, agent: str) -> dict[str, int]:
-    """Pages of `agent` that are missing or changed, by path, with the times they should have.
+@dataclass(frozen=True, slots=True)
+class LostPages:
+    """Pages that are not in the spool as they should be.
 
-    A page is known by its time, which its content gives. One that is empty stands in for a
-    page whose session was gone; it counts as lost when a store has that session again.
+    `lost` are missing or changed: by path, the times that they should have. `hollow` are empty
+    and stand in for pages whose session was gone: by path, whether a store has it again.
     """
+
+    lost: Mapping[str, int]
+    hollow: Mapping[str, bool]
+
+    def __contains__(self, path: str) -> bool:
+        return path in self.lost or path in self.hollow
+
+    def any_to_write(self) -> bool:
+        """Whether a run has something to make good."""
+        return bool(self.lost) or any(self.hollow.values())
+
+
+def lost_pages(ledger: Ledger, spool: Path, agent: str) -> LostPages:
+    """Compare the spool with the ledger; a page is known by its time, which its content gives."""
     lost: dict[str, int] = {}
+    hollow: dict[str, bool] = {}
     for folder, pages in groupby(ledger.page_states(agent), key=lambda page: page[0]):
         there = files.page_files(spool / folder)
         for _, name, mtime_ms, present in pages:
             size, kept = there.get(name, (0, -1))
-            if kept != mtime_ms or (size == 0 and present):
+            if kept != mtime_ms:
                 lost[f"{folder}/{name}"] = mtime_ms
-    return lost
+            elif size == 0:
+                hollow[f"{folder}/{name}"] = present
+    return LostPages(lost, hollow)
 
 
 def stand_in(

@@ -104,8 +104,8 @@ def _forget(filing: Filing, retired: Retired, kept: Retired, failures: Mapping[s
         still = {page.path for page in kept.get(folder, ())}
         gone = [page.path for page in pages if page.path not in still]
         count += len(gone)
-        with filing.ledger.writing():
-            everywhere = filing.ledger.forget_pages(filing.palace_key, gone)
-        for path in everywhere:
+        for path in gone:  # also where another palace is still to lose it: it is not to be mined
             (filing.spool / path).unlink(missing_ok=True)
+        with filing.ledger.writing():
+            filing.ledger.forget_pages(filing.palace_key, gone)
     return count

@@ -10,6 +10,7 @@ from hashlib import blake2b
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.mining.ledger import Ledger, RecordedPage, RecordedSession
+from mempalace_toolkit.mining.lost import LostPages
 from mempalace_toolkit.mining.plan import UNDECIDED, SessionPlan, plan_session, skip_session
 from mempalace_toolkit.sessions.model import Agent, Session, SessionRef, Store, StoreFinding
 from mempalace_toolkit.transcripts.wing import mapped_wing, normalise_wing, project_wing
@@ -22,14 +23,14 @@ SUBAGENT = "sub-agent"
 class Scope:
     """The state a selection is applied to.
 
-    `lost` are pages that the spool should hold and does not, by path, with their times.
+    `lost` are pages that are not in the spool as they should be.
     `unmined` are sessions with a page that the palace lacks. `listed` gets the ids of all
     sessions that the store has, whatever is selected of them.
     """
 
     agent: Agent
     now_ms: int
-    lost: Mapping[str, int]
+    lost: LostPages
     unmined: AbstractSet[str]
     listed: set[str] = field(default_factory=set)
 
@@ -203,7 +204,8 @@ def _is_unchanged(
 
 
 def _pages(ledger: Ledger, ref: SessionRef, scope: Scope) -> Sequence[RecordedPage]:
-    return ledger.pages(scope.agent, ref.id) if scope.lost else ()
+    any_lost = scope.lost.lost or scope.lost.hollow
+    return ledger.pages(scope.agent, ref.id) if any_lost else ()
 
 
 def _wing(ref: SessionRef, before: RecordedSession | None, selection: Selection) -> str:
