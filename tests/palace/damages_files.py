@@ -48,7 +48,11 @@ def pickle_runs_code(victim: Victim) -> None:
 
 
 def _delete_file(name: str) -> Callable[[Victim], None]:
-    return lambda victim: (victim.segment / name).unlink()
+    def delete(victim: Victim) -> None:
+        (victim.segment / name).unlink()
+
+    delete.__name__ = f"{name.partition('.')[0]}_deleted"
+    return delete
 
 
 header_deleted = _delete_file("header.bin")
