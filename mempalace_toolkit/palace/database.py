@@ -50,7 +50,7 @@ def open_database(palace: PalaceLocation) -> Iterator[OpenDatabase]:
             file = _copy(palace, Path(scratch)) if copied else palace.database
             mode = "rwc" if copied else "ro"
             connection = sqlite3.connect(
-                f"{file.as_uri()}?mode={mode}", uri=True, timeout=_BUSY_SECONDS
+                f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=_BUSY_SECONDS
             )
         except OSError as error:
             raise unreadable(palace, error.strerror or str(error)) from error
@@ -78,7 +78,7 @@ def _has_hot_journal(palace: PalaceLocation) -> bool:
     """Whether SQLite would have to roll back before it can read."""
     if not _beside(palace.database, "-journal").exists():
         return False
-    address = f"{palace.database.as_uri()}?mode=ro"
+    address = f"{palace.database.absolute().as_uri()}?mode=ro"
     look = sqlite3.connect(address, uri=True, timeout=_BUSY_SECONDS)
     try:
         look.execute("select count(*) from sqlite_master").fetchone()
