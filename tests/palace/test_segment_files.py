@@ -127,7 +127,7 @@ def test_whatever_the_ids_are_their_labels_are_read(ids: dict[str, None]) -> Non
 
 # Upper levels: three elements and two links a list, so blocks of three words.
 #         element 0, level 1       element 1  element 2, levels 1 and 2
-SOUND_WORDS = [12, 1, 2, 9] + [0] + [24, 1, 0, 9, 0, 9, 9]
+SOUND_WORDS = [12, 1, 2, 9, 0, 24, 1, 0, 9, 0, 9, 9]
 
 
 def words(*values: int) -> np.ndarray:
