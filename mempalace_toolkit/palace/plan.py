@@ -140,7 +140,7 @@ def salvage_for(
 ) -> Salvage:
     """The collection's vectors, trusted as far as its findings allow."""
     kinds = {finding.kind for finding in findings}
-    return salvage(palace.path, record, in_order="labels_swapped" in kinds)
+    return salvage(palace.path, record, map_wrong="labels_swapped" in kinds)
 
 
 def plan_collection(

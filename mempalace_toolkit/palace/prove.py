@@ -58,7 +58,8 @@ def prove_collection(
 ) -> Proof:
     """Ask the palace's collection of that name in a child.
 
-    A crash, a hang or an error of chromadb's is a result. Opening writes: chromadb replays its queue. The caller holds the palace and has checked it.
+    A crash, a hang or an error of chromadb's is a result. Opening writes:
+    chromadb replays its queue. The caller holds the palace and has checked it.
     """
     record = found.record
     provable = np.flatnonzero(found.origin != NOWHERE)

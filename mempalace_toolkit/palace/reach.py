@@ -33,30 +33,29 @@ class Reach:
 
 
 def reach_of(
-    record: CollectionRecord, files: SegmentFiles, live: bool, in_order: bool = False
+    record: CollectionRecord, files: SegmentFiles, live: bool, map_wrong: bool = False
 ) -> Reach | None:
     """What the folder holds of the record's drawers; None where nothing can be told.
 
+    Where the map is known to be wrong, it is as if the folder had lost it.
     That it has every drawer proves nothing of a folder that is not `live`: one that was set
     aside long ago has them all, too, if drawers were only replaced since.
     """
     if files.elements is None:
         return None
-    if files.id_map is None:
+    if files.id_map is None or map_wrong:
         return _reach_by_rank(record, files.elements)
     labels = _labels(record, files.id_map.labels)
     places = _places(files.elements, labels)
-    evidence, contradicted = _queue_evidence(record, files.elements, files.id_map.labels)
+    evidence, contradicted = _queue_evidence(
+        record, files.elements, files.id_map.labels, record.vector_watermark
+    )
     watermark = record.vector_watermark
     complete = live and not contradicted and _has_all_flushed(record, labels)
     if watermark is not None and (complete or evidence >= watermark):
-        horizon, order = watermark, in_order
-    else:
-        horizon, order = max(evidence, _last_added(record, labels)), True
-    if order:
-        kept = _in_place(labels) if in_order else _increasing(labels)
-        places = np.where(kept, places, -1)
-    return Reach(places, horizon)
+        return Reach(places, watermark)
+    kept = _increasing(labels)
+    return Reach(np.where(kept, places, -1), max(evidence, _last_added(record, labels)))
 
 
 def _has_all_flushed(record: CollectionRecord, labels: NDArray[np.int64]) -> bool:
@@ -85,12 +84,12 @@ def _places(elements: Elements, labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _queue_evidence(
-    record: CollectionRecord, elements: Elements, labels: Mapping[str, int]
+    record: CollectionRecord, elements: Elements, labels: Mapping[str, int], until: int | None
 ) -> tuple[int, bool]:
-    """The highest flushed operation in the queue whose vector is in the folder, -1 for none;
-    and whether the folder has another sound vector for one that is higher."""
-    watermark = record.vector_watermark if record.vector_watermark is not None else -1
-    last = {entry.id: entry for entry in record.queue if entry.sequence <= watermark}
+    """The highest operation in the queue, not after `until`, whose vector is in the folder, -1
+    for none; and whether the folder has another sound vector for one that is higher."""
+    limit = until if until is not None else -1
+    last = {entry.id: entry for entry in record.queue if entry.sequence <= limit}
     contradicted = False
     for entry in sorted(last.values(), key=lambda one: -one.sequence):
         place = _places(elements, np.array([labels.get(entry.id, 0)]))[0]
@@ -146,38 +145,41 @@ def _increasing(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     return kept
 
 
-def _in_place(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """The labels that stand where sorting would put them."""
-    kept = np.zeros(len(labels), np.bool_)
-    present = np.flatnonzero(labels > 0)
-    kept[present] = labels[present] == np.sort(labels[present])
-    return kept
-
-
 def _reach_by_rank(record: CollectionRecord, elements: Elements) -> Reach | None:
     """The map of a folder that lost it: drawers in order of row id, elements in order of label.
 
-    Only where no delete is pending, the numbers agree, and the queue still has a vector of a
-    flushed operation that is found where the ranks put it.
+    The folder is either of the watermark, and then no delete may be pending, as the drawers
+    deleted since are in the folder and not among the rows; or a writer was killed just when
+    it replaced the map, and the elements are of the end of the queue. Either must agree in
+    number, and have vectors of the queue where the ranks put them, and no other there.
     """
+    labels = np.asarray(elements.labels).astype(np.int64)
+    used = np.flatnonzero(~np.asarray(elements.deleted) & (labels > 0))
+    if not len(used) or len(used) > len(record.ids) or len(np.unique(labels[used])) != len(used):
+        return None
+    ranked = used[np.argsort(labels[used], kind="stable")]
+    by_drawer = dict(zip(record.ids, labels[ranked].tolist(), strict=False))
+    for until in _rank_horizons(record, len(ranked)):
+        evidence, contradicted = _queue_evidence(record, elements, by_drawer, until)
+        if evidence >= 0 and not contradicted:
+            places = np.full(len(record.ids), -1, np.int64)
+            places[: len(ranked)] = ranked
+            return Reach(places, until)
+    return None
+
+
+def _rank_horizons(record: CollectionRecord, count: int) -> list[int]:
+    """Up to where the queue may have been followed by a folder of so many drawers."""
+    horizons = []
+    if count == len(record.ids) and record.queue:
+        horizons.append(record.queue[-1].sequence)
     watermark = record.vector_watermark
-    if watermark is None or any(e.operation == 3 and e.sequence > watermark for e in record.queue):
-        return None
-    used = np.flatnonzero(~np.asarray(elements.deleted) & (np.asarray(elements.labels) > 0))
-    labels = np.asarray(elements.labels)[used]
-    if len(used) > len(record.ids) or len(np.unique(labels)) != len(labels):
-        return None
-    ranked = used[np.argsort(labels, kind="stable")]
-    later = record.sequences[len(ranked) :]
-    if len(later) and int(later.min()) <= watermark:
-        return None
-    flushed = record.ids[: len(ranked)]
-    held = np.asarray(elements.labels)[ranked].tolist()
-    evidence, contradicted = _queue_evidence(
-        record, elements, dict(zip(flushed, held, strict=True))
-    )
-    if evidence < 0 or contradicted:
-        return None
-    places = np.full(len(record.ids), -1, np.int64)
-    places[: len(ranked)] = ranked
-    return Reach(places, watermark)
+    pending = [entry for entry in record.queue if entry.sequence > (watermark or 0)]
+    later = record.sequences[count:]
+    if (
+        watermark is not None
+        and all(entry.operation != 3 for entry in pending)
+        and (not len(later) or int(later.min()) > watermark)
+    ):
+        horizons.append(watermark)
+    return horizons

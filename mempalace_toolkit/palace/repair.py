@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from mempalace_toolkit.errors import DamageLeftError
 from mempalace_toolkit.files import write_undone
 from mempalace_toolkit.palace.check import check_palace
 from mempalace_toolkit.palace.drawers import roll_back_journal
-from mempalace_toolkit.palace.findings import Finding
+from mempalace_toolkit.palace.findings import KINDS, Finding
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.mempalace_lock import hold_mempalace_lock
 from mempalace_toolkit.palace.plan import (
@@ -106,8 +106,8 @@ def repair_palace(palace: PalaceLocation, plan: RepairPlan, setting: RepairSetti
         if plan.rolls_back:
             setting.before_step("roll_back")
             roll_back_journal(palace)
-        findings = check_palace(palace)
-        current = plan_repair(palace, findings)
+        findings = (*check_palace(palace), *_known_only_to(plan))
+        current = replace(plan_repair(palace, findings), rolls_back=plan.rolls_back)
         if current.grade == "refuse":
             raise DamageLeftError(current.refusal, "restore the palace from a backup")
         results = [
@@ -116,6 +116,15 @@ def repair_palace(palace: PalaceLocation, plan: RepairPlan, setting: RepairSetti
         ]
         left = check_palace(palace)
     return RepairResult(current, tuple(results), left, time.monotonic() - started)
+
+
+def _known_only_to(plan: RepairPlan) -> list[Finding]:
+    """The findings of the plan that a check without the model cannot see again."""
+    return [
+        Finding("labels_swapped", KINDS["labels_swapped"].meaning, one.collection, one.segment)
+        for one in plan.collections
+        if "labels_swapped" in one.kinds
+    ]
 
 
 def _sweep(palace: PalaceLocation) -> None:

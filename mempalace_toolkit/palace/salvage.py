@@ -77,11 +77,10 @@ class Salvage:
         return frozenset(self.folders[number][0] for number in used.tolist())
 
 
-def salvage(palace: Path, record: CollectionRecord, in_order: bool = False) -> Salvage:
+def salvage(palace: Path, record: CollectionRecord, map_wrong: bool = False) -> Salvage:
     """Look for every drawer's vector: in the queue, in the index, in quarantined indexes.
 
-    `in_order` asks more of the folders: a label counts only where it stands in the order of
-    the drawers, which pairs that were swapped do not.
+    With `map_wrong` no folder's map of ids is believed: the drawers' order must tell.
     """
     dimension = record.dimension or 0
     total = len(record.ids)
@@ -100,7 +99,7 @@ def salvage(palace: Path, record: CollectionRecord, in_order: bool = False) -> S
     _take_from_queue(found)
     for folder, origin in _folders(palace, record):
         if folder.is_dir() and not np.all(found.origin):
-            _take_from_folder(found, folder, origin, in_order)
+            _take_from_folder(found, folder, origin, map_wrong)
     return found
 
 
@@ -139,11 +138,11 @@ def _take_from_queue(found: Salvage) -> None:
             found.origin[place] = QUEUE
 
 
-def _take_from_folder(found: Salvage, folder: Path, origin: int, in_order: bool) -> None:
+def _take_from_folder(found: Salvage, folder: Path, origin: int, map_wrong: bool) -> None:
     files = read_segment(folder, found.dimension)
     if files.elements is None:
         return
-    reach = reach_of(found.record, files, origin == LIVE, in_order)
+    reach = reach_of(found.record, files, origin == LIVE, map_wrong)
     if reach is None:
         return
     wanted = np.flatnonzero((found.origin == NOWHERE) & _proven(reach, found.record))
@@ -164,19 +163,19 @@ def _proven(reach: Reach, record: CollectionRecord) -> NDArray[np.bool_]:
     """Whether the folder holds each drawer's present vector."""
     present = reach.elements >= 0
     current: NDArray[np.bool_] = present & (record.sequences <= reach.horizon)
-    if record.vector_watermark is not None and reach.horizon >= record.vector_watermark:
-        # What the queue did since then to these, and it has all of it, left the vector alone.
-        current |= present & _only_described(record)
+    flushed = record.vector_watermark is not None and reach.horizon >= record.vector_watermark
+    if flushed or (record.queue and record.queue[0].sequence <= reach.horizon):
+        # The queue has all that was done since: these were touched, their vectors were not.
+        current |= present & _only_described(record, reach.horizon)
     return current
 
 
-def _only_described(record: CollectionRecord) -> NDArray[np.bool_]:
-    """Drawers whose operations since the flush are all in the queue and all without a vector."""
-    watermark = record.vector_watermark or 0
+def _only_described(record: CollectionRecord, horizon: int) -> NDArray[np.bool_]:
+    """Drawers whose operations after `horizon` are all in the queue and all without a vector."""
     last: dict[str, int] = {}
     changed: set[str] = set()
     for entry in record.queue:
-        if entry.sequence > watermark:
+        if entry.sequence > horizon:
             last[entry.id] = entry.sequence
             if entry.vector is not None or entry.operation == 3:
                 changed.add(entry.id)
