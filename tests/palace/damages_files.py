@@ -105,22 +105,25 @@ def _take_older(victim: Victim, *names: str) -> None:
 
 
 def torn_header_first(victim: Victim) -> None:
-    """Killed after header.bin was written: it is ahead of all the data."""
+    """header.bin is ahead of all the data, and the queue no longer has what lies between.
+
+    That is worse than a kill leaves it: the real thing is in test_killed_writer.py.
+    """
     _take_older(victim, "data_level0.bin", "length.bin", "link_lists.bin", "index_metadata.pickle")
 
 
 def torn_pickle_last(victim: Victim) -> None:
-    """Killed before the pickle was written: it is behind the data."""
+    """The pickle is behind the data, and the queue no longer has what lies between."""
     _take_older(victim, "index_metadata.pickle")
 
 
 def torn_links(victim: Victim) -> None:
-    """Killed before link_lists.bin was written."""
+    """The links are behind the data, too."""
     _take_older(victim, "link_lists.bin", "index_metadata.pickle")
 
 
 def torn_before_watermark(victim: Victim) -> None:
-    """All files behind the header, links half written, and the watermark of the older moment."""
+    """All files behind the header, and the links half written."""
     torn_header_first(victim)
     cut(victim.segment / "link_lists.bin", 0.5)
 
