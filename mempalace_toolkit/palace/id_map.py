@@ -172,10 +172,7 @@ class _Reader:
             target = self.stack[-1]
             if not isinstance(target, dict) or len(items) % 2:
                 raise PickleError("a list of pairs has no map to go into")
-            before = len(target)
             target.update(zip(items[::2], items[1::2], strict=True))
-            if len(target) != before + len(items) // 2:
-                raise PickleError("a key stands twice")
         else:
             raise PickleError(f"opcode {code:#04x} at {self.position - 1} does not belong there")
 

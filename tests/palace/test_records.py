@@ -65,6 +65,8 @@ def test_the_queue_holds_the_vectors_that_were_given(usual: PalaceLocation) -> N
     newest = {e.id: e for e in drawers_of(usual).queue if e.vector is not None}
     operations = {e.operation for e in drawers_of(usual).queue}
     assert operations == {1, 2, 3}
+    sequences = [e.sequence for e in drawers_of(usual).queue]
+    assert sequences == sorted(set(sequences))
     compared = [identity for identity in newest if identity in held]
     assert compared
     for identity in compared:

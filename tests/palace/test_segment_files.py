@@ -87,6 +87,8 @@ REFUSED: list[tuple[str, bytes, type[PickleError]]] = [
     ("without labels", plain(label_to_id=None), PickleError),
     ("one-sided", plain(label_to_id={1: "é", 3: "a"}), PickleError),
     ("shorter on one side", plain(label_to_id={1: "a"}), PickleError),
+    ("longer on one side", plain(label_to_id={1: "a", 2: "b", 3: "é"}), PickleError),
+    ("an id twice", plain().replace(protocol3("é"), protocol3("a")), PickleError),
     ("label twice", plain(id_to_label={"a": 1, "é": 1}), RepeatedLabelError),
     ("total too low", plain(total_elements_added=2), PickleError),
     ("label 0", plain(id_to_label={"a": 0}, label_to_id={0: "a"}), PickleError),
@@ -115,6 +117,12 @@ REFUSED: list[tuple[str, bytes, type[PickleError]]] = [
 def test_what_is_no_map_is_refused(data: bytes, error: type[PickleError]) -> None:
     with pytest.raises(error):
         parse_id_map(data)
+
+
+@pytest.mark.parametrize("code", [b"}", b"("])
+def test_no_more_is_made_than_a_map_needs(code: bytes) -> None:
+    with pytest.raises(PickleError, match=f"opcode {code[0]:#04x} at 1[89] "):
+        parse_id_map(b"\x80\x03" + code * 100 + b".")
 
 
 @given(st.dictionaries(st.text(st.characters(codec="utf-8")), st.none(), max_size=30))
@@ -172,6 +180,11 @@ def test_upper_links_that_lead_nowhere_are_counted(changed: int, value: int) -> 
     upper = walk(data, 3, 2, 2)
     data[changed] = value
     assert wrong_blocks(data, upper, 2) == 1
+
+
+def test_an_upper_list_longer_than_its_room_is_counted() -> None:
+    room_of_two = words(12, 3, 1, 1, 12, 1, 0, 0, 0)
+    assert wrong_blocks(room_of_two, walk(room_of_two, 3, 2, 1), 2) == 1
 
 
 @pytest.fixture
