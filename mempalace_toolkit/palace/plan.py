@@ -23,8 +23,11 @@ from mempalace_toolkit.palace.salvage import (
     salvage,
 )
 
-Grade = Literal["nothing", "roll_back", "top_up", "rebuild_segment", "refuse"]
-_ORDER: tuple[Grade, ...] = ("nothing", "roll_back", "top_up", "rebuild_segment", "refuse")
+Grade = Literal["nothing", "sweep", "roll_back", "top_up", "rebuild_segment", "refuse"]
+_ORDER: tuple[Grade, ...] = ("nothing", "sweep", "roll_back", "top_up", "rebuild_segment", "refuse")
+
+SCRATCH_PREFIX = ".mempalace-toolkit-rebuild-"
+"""How the folders begin in which indexes are built; a killed repair leaves its own behind."""
 
 _TOP_UP_SHARE = 4  # more than a fourth is sooner rebuilt than added
 _SLACK_BYTES = 32 << 20
@@ -63,13 +66,15 @@ class CollectionPlan:
 
 @dataclass(frozen=True, slots=True)
 class RepairPlan:
-    """What is done for the palace. `refusal` says why nothing can be, where `grade` is refuse."""
+    """What is done for the palace. `refusal` says why nothing can be, where `grade` is refuse;
+    `leftovers` are half-built indexes that killed repairs left behind."""
 
     grade: Grade
     collections: tuple[CollectionPlan, ...] = ()
     rolls_back: bool = False
     refusal: str = ""
     bytes_free: int = 0
+    leftovers: int = 0
 
     @property
     def bytes_needed(self) -> int:
@@ -85,7 +90,8 @@ class RepairPlan:
         """The plan as lines."""
         if self.refusal:
             return (self.refusal,)
-        lines = ["roll back the transaction of a killed writer"] if self.rolls_back else []
+        lines = ["remove what a killed repair left half-built"] if self.leftovers else []
+        lines += ["roll back the transaction of a killed writer"] if self.rolls_back else []
         lines += [one.line() for one in self.collections]
         if self.bytes_needed:
             needed, free = self.bytes_needed >> 20, self.bytes_free >> 20
@@ -99,6 +105,7 @@ class RepairPlan:
             "collections": [asdict(one) for one in self.collections],
             "rolls_back": self.rolls_back,
             "refusal": self.refusal,
+            "leftovers": self.leftovers,
             "bytes_needed": self.bytes_needed,
             "bytes_free": self.bytes_free,
             "to_embed": self.to_embed,
@@ -113,17 +120,19 @@ def plan_repair(palace: PalaceLocation, findings: Sequence[Finding]) -> RepairPl
     if refused:
         return RepairPlan("refuse", refusal=_refusal(palace, refused[0]))
     rolls_back = any(one.kind == "hot_journal" for one in harm)
+    leftovers = sum(1 for _ in palace.path.glob(f"{SCRATCH_PREFIX}*"))
     harm = [one for one in harm if one.remedy != "none"]
     if not harm:
-        return RepairPlan("roll_back" if rolls_back else "nothing", rolls_back=rolls_back)
+        grade: Grade = "roll_back" if rolls_back else "sweep" if leftovers else "nothing"
+        return RepairPlan(grade, rolls_back=rolls_back, leftovers=leftovers)
     plans = []
     for record in read_records(palace).collections:
         own = [one for one in harm if one.collection in ("", record.name)]
         if own:
             plans.append(plan_collection(record, salvage_for(palace, record, own), own))
-    grade: Grade = max((one.grade for one in plans), key=_ORDER.index, default="nothing")
+    grade = max((one.grade for one in plans), key=_ORDER.index, default="nothing")
     free = shutil.disk_usage(palace.path).free
-    return RepairPlan(grade, tuple(plans), rolls_back, "", free)
+    return RepairPlan(grade, tuple(plans), rolls_back, "", free, leftovers)
 
 
 def _refusal(palace: PalaceLocation, finding: Finding) -> str:

@@ -70,6 +70,7 @@ def prove_collection(
         "folder": str(palace.path),
         "collection": name,
         "dimension": found.dimension,
+        "space": record.space,
     }
     largest = 64 * found.dimension * len(record.ids) + (4 << 30)
     try:

@@ -17,11 +17,11 @@ import numpy as np
 from mempalace_toolkit.errors import MempalaceError
 from mempalace_toolkit.palace.database import open_database
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.plan import SCRATCH_PREFIX
 from mempalace_toolkit.palace.salvage import Salvage
 from mempalace_toolkit.palace.segment_files import read_segment
 from mempalace_toolkit.palace.spawn import ChildTask, run_child
 
-SCRATCH_PREFIX = ".mempalace-toolkit-rebuild-"
 _BLOCK = 1000
 _MINUTE = 60.0
 _DRAWER_SECONDS = 0.05

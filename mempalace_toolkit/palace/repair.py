@@ -107,7 +107,9 @@ def repair_palace(palace: PalaceLocation, plan: RepairPlan, setting: RepairSetti
             setting.before_step("roll_back")
             roll_back_journal(palace)
         findings = (*check_palace(palace), *_known_only_to(plan))
-        current = replace(plan_repair(palace, findings), rolls_back=plan.rolls_back)
+        current = replace(
+            plan_repair(palace, findings), rolls_back=plan.rolls_back, leftovers=plan.leftovers
+        )
         if current.grade == "refuse":
             raise DamageLeftError(current.refusal, "restore the palace from a backup")
         results = [

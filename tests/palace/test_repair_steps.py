@@ -1,0 +1,224 @@
+"""A repair that fails, or is killed, at each of its steps: old state or new, then healed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import damages_files as files
+import damages_records as records
+import damages_values as values
+import pytest
+from conftest import Copy
+from making import SHAPES, truth
+from opening import Chroma
+from repairing import Model, repair, setting
+from segment_editing import Victim
+
+from mempalace_toolkit.errors import DamageLeftError, ModelError, PalaceBusyError, WriteUndoneError
+from mempalace_toolkit.palace.check import check_palace
+from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.mempalace_lock import hold_mempalace_lock
+from mempalace_toolkit.palace.plan import plan_repair
+from mempalace_toolkit.palace.rebuild_steps import STEPS
+from mempalace_toolkit.palace.repair import TOP_UP_STEPS, repair_palace
+from tests.conftest import tree_state
+
+NAMES = [name for name, _ in STEPS]
+KILLED = Path(__file__).with_name("killed_repair.py")
+Damage = Callable[[Victim], None]
+
+
+@pytest.fixture
+def victim(palace: Copy, made: Callable[[str], Path], chroma: Chroma) -> Victim:
+    """A copy of the usual palace, to damage."""
+    return Victim(palace("usual").path, made("usual_earlier"), chroma)
+
+
+def location(victim: Victim) -> PalaceLocation:
+    return PalaceLocation(victim.palace, "chroma", "minilm")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file, but for what a read of the database may leave."""
+    return {name: state[2] for name, state in tree_state(folder).items()}
+
+
+def assert_whole(victim: Victim) -> None:
+    """Every drawer is there and found."""
+    seen = victim.chroma.ask(victim.palace)
+    for name, drawers in truth(SHAPES["usual"]).items():
+        assert seen[name].texts == {one.id: one.text for one in drawers.values()}
+        assert seen[name].reached == set(drawers)
+
+
+class StoppedError(Exception):
+    """What a test throws into a step."""
+
+
+@pytest.mark.parametrize("step", NAMES)
+@pytest.mark.parametrize("damage", [files.links_zeroed, files.segment_set_aside])
+def test_a_step_that_fails_leaves_the_palace_as_it_was(
+    victim: Victim, tmp_path: Path, damage: Damage, step: str
+) -> None:
+    damage(victim)
+    before = contents(victim.palace)
+    findings = check_palace(location(victim))
+
+    def stop(name: str) -> None:
+        if name == step:
+            raise StoppedError
+
+    failing = replace(setting(tmp_path, Model()), before_step=stop)
+    with pytest.raises(StoppedError):
+        repair_palace(location(victim), plan_repair(location(victim), findings), failing)
+    assert contents(victim.palace).keys() == before.keys()
+    assert all(
+        content == before[name]
+        for name, content in contents(victim.palace).items()
+        if "sqlite" not in name
+    )
+    assert check_palace(location(victim)) == findings
+    assert repair(location(victim), findings, tmp_path).plan.to_embed == 0
+    assert_whole(victim)
+
+
+@pytest.mark.parametrize("step", ["sweep", *NAMES, "prove"])
+def test_a_repair_killed_before_any_step_is_finished_by_the_next(
+    victim: Victim, tmp_path: Path, step: str
+) -> None:
+    files.links_zeroed(victim)
+    ended = subprocess.run(
+        [sys.executable, str(KILLED), str(victim.palace), str(tmp_path), step], timeout=120
+    )
+    assert ended.returncode == -signal.SIGKILL
+    findings = check_palace(location(victim))
+    repaired = repair(location(victim), findings, tmp_path)
+    assert repaired.plan.to_embed == 0
+    assert not list(victim.palace.glob(".mempalace-toolkit-rebuild-*"))
+    assert_whole(victim)
+
+
+def test_a_vector_that_is_not_of_its_text_stops_the_repair(victim: Victim, tmp_path: Path) -> None:
+    values.labels_swapped(victim)
+    files.links_zeroed(victim)
+    before = contents(victim.palace)
+    findings = check_palace(location(victim))
+    with pytest.raises(DamageLeftError, match="not of their drawers' texts"):
+        repair(location(victim), findings, tmp_path)
+    assert contents(victim.palace) == before
+
+
+def test_drawers_that_must_be_embedded_without_a_model_stop_the_repair(
+    victim: Victim, tmp_path: Path
+) -> None:
+    files.level0_deleted(victim)
+    before = contents(victim.palace)
+    plan = plan_repair(location(victim), check_palace(location(victim)))
+    assert plan.to_embed > 0
+    with pytest.raises(ModelError, match="must be embedded again"):
+        repair_palace(location(victim), plan, setting(tmp_path, None))
+    assert contents(victim.palace) == before
+
+
+def test_without_a_model_a_repair_that_needs_none_says_that_it_took_no_sample(
+    victim: Victim, tmp_path: Path
+) -> None:
+    files.links_zeroed(victim)
+    plan = plan_repair(location(victim), check_palace(location(victim)))
+    result = repair_palace(location(victim), plan, setting(tmp_path, None))
+    assert result.sound
+    assert [(one.sampled, bool(one.unsampled)) for one in result.collections] == [(0, True)]
+
+
+def test_a_model_of_another_dimension_stops_the_repair(victim: Victim, tmp_path: Path) -> None:
+    files.links_zeroed(victim)
+    with pytest.raises(ModelError, match="384 numbers"):
+        repair(location(victim), check_palace(location(victim)), tmp_path, Model(dimension=8))
+
+
+def test_a_palace_that_mempalace_holds_is_not_touched(victim: Victim, tmp_path: Path) -> None:
+    files.links_zeroed(victim)
+    before = tree_state(victim.palace)
+    plan = plan_repair(location(victim), check_palace(location(victim)))
+    with (
+        hold_mempalace_lock(victim.palace, tmp_path),
+        pytest.raises(PalaceBusyError, match=f"PID {os.getpid()}"),
+    ):
+        repair_palace(location(victim), plan, setting(tmp_path, Model()))
+    assert tree_state(victim.palace) == before
+
+
+def test_a_disk_without_room_is_found_before_anything_starts(
+    victim: Victim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.links_zeroed(victim)
+    before = contents(victim.palace)
+    plan = plan_repair(location(victim), check_palace(location(victim)))
+    assert plan.bytes_needed > 0
+    full = type("Usage", (), {"free": plan.bytes_needed - 1})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: full)
+    with pytest.raises(WriteUndoneError, match="free"):
+        repair_palace(location(victim), plan, setting(tmp_path, Model()))
+    assert contents(victim.palace) == before
+
+
+def test_a_top_up_adds_what_is_missing_and_keeps_the_index(victim: Victim, tmp_path: Path) -> None:
+    values.ids_dropped(victim)
+    model, seen = Model(), []
+    noting = replace(setting(tmp_path, model), before_step=seen.append)
+    plan = plan_repair(location(victim), check_palace(location(victim)))
+    result = repair_palace(location(victim), plan, noting)
+    assert plan.grade == "top_up"
+    assert seen == ["sweep", *[name for name, _ in TOP_UP_STEPS], "prove"]
+    assert result.sound
+    assert len(model.texts) == plan.to_embed + 16
+    assert result.collections[0].kept == ""
+    assert_whole(victim)
+
+
+def test_missing_vectors_come_from_a_quarantined_index_before_they_are_embedded(
+    victim: Victim, tmp_path: Path
+) -> None:
+    aside = victim.segment.with_name(f"{victim.segment.name}.drift-20250601-120000")
+    subprocess.run(["cp", "-a", victim.segment, aside], check=True)
+    values.ids_dropped(victim)
+    plan = plan_repair(location(victim), check_palace(location(victim)))
+    assert plan.grade == "top_up"
+    assert (plan.to_embed, plan.collections[0].from_quarantined) == (0, 40)
+    model = Model()
+    repair(location(victim), check_palace(location(victim)), tmp_path, model)
+    assert len(model.texts) == 16
+    assert_whole(victim)
+
+
+def test_a_second_repair_finds_nothing_to_do(victim: Victim, tmp_path: Path) -> None:
+    records.queue_emptied(victim)
+    repair(location(victim), check_palace(location(victim)), tmp_path)
+    before = contents(victim.palace)
+    plan = plan_repair(location(victim), check_palace(location(victim)))
+    assert (plan.grade, plan.steps()) == ("nothing", ("nothing to do",))
+    assert repair_palace(location(victim), plan, setting(tmp_path, None)).sound
+    assert contents(victim.palace) == before
+
+
+@pytest.mark.parametrize(
+    "shape", ["all_deleted", "tiny", "never_flushed", "l2", "ip", "one_flushed"]
+)
+def test_an_index_of_any_shape_is_rebuilt(
+    palace: Copy, made: Callable[[str], Path], chroma: Chroma, tmp_path: Path, shape: str
+) -> None:
+    sound = palace(shape)
+    victim = Victim(sound.path, made("usual_earlier"), chroma)
+    files.links_zeroed(victim)
+    (victim.segment / "header.bin").write_bytes(b"\0" * 100)
+    findings = check_palace(sound)
+    repair(sound, findings, tmp_path, Model(SHAPES[shape].dimension))
+    seen = chroma.ask(sound.path)
+    for name, drawers in truth(SHAPES[shape]).items():
+        assert seen[name].reached == set(drawers)
