@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING, Literal
 
 from mempalace_toolkit import __version__
 from mempalace_toolkit.errors import (
+    DamageLeftError,
     MempalaceError,
     PalaceBusyError,
     StoreUnreadableError,
@@ -37,12 +38,22 @@ from mempalace_toolkit.mining.retire import drop_retired
 from mempalace_toolkit.mining.selection import SUBAGENT, Scope, Selection, plan_sessions
 from mempalace_toolkit.mining.writing import PageWriter
 from mempalace_toolkit.model.ensure import ModelRequest, ensure
+from mempalace_toolkit.palace.deep import DeepCheck
 from mempalace_toolkit.palace.drawers import count_drawers, filed_since, roll_back_journal
-from mempalace_toolkit.palace.index import check_index
+from mempalace_toolkit.palace.embedding import palace_embedder
+from mempalace_toolkit.palace.healing import heal
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.lock import mempalace_holder, palace_lock
+from mempalace_toolkit.palace.rebuild_steps import RepairSetting
 from mempalace_toolkit.report import Observer, RunReport, SessionLine, WingLine
 from mempalace_toolkit.sessions.model import Agent, Store, StoreFinding
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Repair = Literal["auto", "always", "never"]
+"""When the index is repaired: on damage; on damage that only the model can show, too; never."""
 
 UNREAD = {StoreUnreadableError.kind, UnknownSchemaError.kind}
 """Findings of sessions that could not be read: they are tried again by the next run."""
@@ -50,7 +61,9 @@ UNREAD = {StoreUnreadableError.kind, UnknownSchemaError.kind}
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """Everything a run needs to know. `now_ms` is the time it counts as happening at."""
+    """Everything a run needs to know. `now_ms` is the time it counts as happening at, `stamp`
+    the same as YYYYMMDD-HHMMSS where the user is, for the names of what is kept.
+    """
 
     command: str
     agent: Agent
@@ -64,6 +77,8 @@ class RunRequest:
     mempalace: str | None = None
     wait: float = 60.0
     stall: float = 900.0
+    repair: Repair = "auto"
+    stamp: str = "19700101-000000"
 
     @property
     def ledger(self) -> Path:
@@ -117,22 +132,24 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
         roll_back_journal(palace)
         look_at_palace(ledger, palace, request.spool)
         key, signature = signed(store, request)
-        if _nothing_changed(ledger, store, request):
+        fast = _nothing_changed(ledger, store, request)
+        if fast:
             report.sessions = _known_lines(ledger, store, request)
-            report.index_before = report.index_after = check_index(palace)
             report.drawers_before = report.drawers_after = count_drawers(palace).drawers
-            return report
-        with _timed(report, "pages"):
-            write_pages(store, ledger, request, observer, report)
+        else:
+            with _timed(report, "pages"):
+                write_pages(store, ledger, request, observer, report)
         store.close()  # an open read transaction keeps opencode's -wal from being reset
-        with _timed(report, "check"):
-            report.index_before = check_index(palace)
         try:
-            _file(ledger, request, observer, report, (lock, log))
+            _keep_sound(request, observer, report)  # before chromadb opens it
+            if not fast:
+                try:
+                    _file(ledger, request, observer, report, (lock, log))
+                finally:
+                    _keep_sound(request, observer, report)
         except ToolkitError as error:
             report.error = error
-        with _timed(report, "check"):
-            report.index_after = check_index(palace)
+        look_at_palace(ledger, palace, request.spool)
         if report.error is None and not _left_unread(report) and not request.selection.narrowed:
             with ledger.writing():
                 ledger.record_signature(key, request.agent, signature)
@@ -244,16 +261,20 @@ def _file(
     if palace.embedding_model == "minilm":
         with _timed(report, "model"):
             ensure(request.model, observer.stage)
+
+    def healed() -> None:
+        _heal(request, observer, report)
+
     with _timed(report, "mine"):
         report.withdrawn, failures = drop_retired(filing)
         look_at_palace(ledger, palace, request.spool)
         folders = _folders_to_mine(ledger, request)
         clear_unrecorded(ledger, request.spool, key, folders)
         observer.stage("filing pages", sum(folders.values()))
-        results = mine_folders(filing, folders, lambda: _heal(palace))
+        results = mine_folders(filing, folders, healed)
         look_at_palace(ledger, palace, request.spool)
         if again := show_orphans_again(filing):
-            results += mine_folders(filing, again, lambda: _heal(palace))
+            results += mine_folders(filing, again, healed)
             look_at_palace(ledger, palace, request.spool)
     failures.update(_lies(results, _folders_to_mine(ledger, request)))
     report.drawers_after = count_drawers(palace).drawers
@@ -279,9 +300,49 @@ def _lies(results: list[JobResult], left: Mapping[str, int]) -> dict[str, str]:
     }
 
 
-def _heal(palace: PalaceLocation) -> None:
-    roll_back_journal(palace)
-    check_index(palace)
+def _keep_sound(request: RunRequest, observer: Observer, report: RunReport) -> None:
+    """Check the index, and repair it if that is wanted. Raises DamageLeftError."""
+    palace = request.palace
+    setting, deep = None, None
+    if request.repair != "never":
+        setting = repair_setting(request, observer)
+        if setting.embed and request.repair == "always":
+            deep = DeepCheck(setting.embed)
+    with _timed(report, "check"):
+        healing = heal(palace, setting, deep)
+    report.index_before = report.index_before or healing.before
+    report.index_after = healing.after
+    if healing.result is not None:
+        report.repairs.append(healing.result)
+    if not healing.sound:
+        raise DamageLeftError(
+            f"the palace's index is damaged: {healing.after.detail}",
+            "mempalace-toolkit repair --dry-run shows what can be done",
+        )
+
+
+def repair_setting(request: RunRequest, observer: Observer) -> RepairSetting:
+    """What a repair works with; the model is made present when it is first needed."""
+    embed = palace_embedder(request.palace, request.environment)
+
+    def embed_with_model(texts: Sequence[str]) -> NDArray[np.float32]:
+        assert embed is not None
+        ensure(request.model, observer.stage)
+        return embed(texts)
+
+    return RepairSetting(
+        home=request.home,
+        environment=request.environment,
+        stamp=request.stamp,
+        embed=embed_with_model if embed else None,
+        before_step=lambda step: observer.stage(f"repairing the index: {step}"),
+    )
+
+
+def _heal(request: RunRequest, observer: Observer, report: RunReport) -> None:
+    """After a crash of MemPalace: nothing is left open, and the index is sound."""
+    roll_back_journal(request.palace)
+    _keep_sound(request, observer, report)
 
 
 def _wing_lines(

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 from mempalace_toolkit.errors import ExitCode, ToolkitError
 from mempalace_toolkit.mining.plan import Action, SessionPlan
 from mempalace_toolkit.palace.index import IndexReport
+from mempalace_toolkit.palace.repair import RepairResult
 from mempalace_toolkit.sessions.model import StoreFinding
 
 Status = Literal["ok", "noop", "damaged", "busy", "failed"]
@@ -104,6 +105,7 @@ class RunReport:
     drawers_after: int | None = None
     index_before: IndexReport | None = None
     index_after: IndexReport | None = None
+    repairs: list[RepairResult] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     log: str = ""
     error: ToolkitError | None = None
@@ -124,7 +126,7 @@ class RunReport:
         if self.error:
             return error_status(self.error)
         changed = {"new", "grown", "rewritten"} & set(self.actions)
-        return "ok" if changed or self.wings or self.withdrawn else "noop"
+        return "ok" if changed or self.wings or self.withdrawn or self.repairs else "noop"
 
     def as_json(self, listed: Sequence[SessionLine]) -> dict[str, object]:
         """The run's JSON object, with the `listed` sessions one by one."""
@@ -152,6 +154,7 @@ class RunReport:
                 "before": self.index_before.as_json() if self.index_before else None,
                 "after": self.index_after.as_json() if self.index_after else None,
             },
+            "repairs": [repair.as_json() for repair in self.repairs],
             "findings": [
                 {name: getattr(finding, name) for name in finding.__slots__}
                 for finding in self.findings

@@ -92,6 +92,7 @@ def _mine(
         model=ModelRequest(cache=model_folder(surroundings.home)),
         environment=surroundings.environment,
         now_ms=surroundings.now_ms,
+        stamp=surroundings.stamp,
     )
     sample = resources.files("mempalace_toolkit") / "samples" / place
     _, log = open_log(surroundings.data / "logs", f"{agent}.log")

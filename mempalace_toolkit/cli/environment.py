@@ -39,6 +39,11 @@ class Surroundings:
             now_ms=time.time_ns() // 1_000_000,
         )
 
+    @property
+    def stamp(self) -> str:
+        """The moment as YYYYMMDD-HHMMSS where the user is, as MemPalace names what it keeps."""
+        return time.strftime("%Y%m%d-%H%M%S", time.localtime(self.now_ms / 1000))
+
     def configuration(self) -> Configuration:
         """The configuration file's content. Raises ConfigurationError."""
         return read_configuration(self.configuration_file)

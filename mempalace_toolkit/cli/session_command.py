@@ -20,7 +20,7 @@ from mempalace_toolkit.errors import ExitCode, StoreUnreadableError, UsageError
 
 if TYPE_CHECKING:
     from mempalace_toolkit.cli.environment import Surroundings
-    from mempalace_toolkit.pipeline import RunRequest
+    from mempalace_toolkit.pipeline import Repair, RunRequest
     from mempalace_toolkit.report import RunReport
     from mempalace_toolkit.sessions.model import Agent, Store
 
@@ -136,10 +136,7 @@ def _work(agent_command: Callable[[], AgentCommand], choices: Choices) -> Callab
     def work() -> int:
         from mempalace_toolkit.cli.environment import Surroundings
 
-        if choices.repair not in ("auto", "always", "never"):
-            raise UsageError(
-                f"--repair takes auto, always or never, not {choices.repair!r}", "see --help"
-            )
+        repair_choice(choices.repair)
         surroundings = Surroundings.of_process()
         return _take(agent_command(), choices, surroundings)
 
@@ -213,6 +210,8 @@ def _request(command: AgentCommand, choices: Choices, surroundings: Surroundings
         mempalace=settings.mempalace,
         wait=settings.wait if choices.wait is None else choices.wait,
         stall=settings.stall,
+        repair=repair_choice(choices.repair),
+        stamp=surroundings.stamp,
     )
 
 
@@ -253,6 +252,14 @@ def _tell_report(report: RunReport, choices: Choices) -> int:
             tell(line)
     sys.stdout.flush()
     return report.exit_code
+
+
+def repair_choice(written: str) -> Repair:
+    """The value of --repair. Raises UsageError."""
+    choices: dict[str, Repair] = {"auto": "auto", "always": "always", "never": "never"}
+    if written not in choices:
+        raise UsageError(f"--repair takes auto, always or never, not {written!r}", "see --help")
+    return choices[written]
 
 
 def named(text: str) -> Path:

@@ -67,6 +67,9 @@ def run_summary(report: RunReport, width: int) -> str:
     if report.drawers_after is not None:
         filed = report.filed or 0
         lines.append(f"Drawers: {filed} filed, {report.drawers_after} in the palace.")
+    for repair in report.repairs:
+        was = report.index_before.detail if report.index_before else "damaged"
+        lines += [f"Index was damaged: {was}. Repaired:", *map(_step, repair.plan.steps())]
     if report.index_after:
         lines.append(f"Index: {report.index_after.status.replace('_', ' ')}.")
     spent = ", ".join(f"{stage} {took:.1f} s" for stage, took in report.seconds.items())
@@ -75,6 +78,10 @@ def run_summary(report: RunReport, width: int) -> str:
     if report.log:
         lines.append(f"Log: {report.log}")
     return "\n".join(lines)
+
+
+def _step(line: str) -> str:
+    return f"  {line}"
 
 
 def finding_lines(report: RunReport) -> list[str]:

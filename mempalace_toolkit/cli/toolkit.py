@@ -9,6 +9,7 @@ import typer
 
 from mempalace_toolkit import __version__
 from mempalace_toolkit.cli.boundary import end_with, print_json, tell
+from mempalace_toolkit.cli.index_commands import check, quarantine_app, repair
 from mempalace_toolkit.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ model_app = typer.Typer(
     help="The embedding model on this machine.",
 )
 app.add_typer(model_app, name="model")
+app.add_typer(quarantine_app, name="quarantine")
+app.command("check")(check)
+app.command("repair")(repair)
 
 
 @app.callback(invoke_without_command=True)

@@ -20,7 +20,7 @@ from mempalace_toolkit.palace.drawers import MinedPage, PageTotals
 PATIENCE_SECONDS = 30.0
 """How long to wait for another run that is writing to the ledger."""
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 create table sessions(
   agent text, id text, label text, wing text, title text, directory text, change_key text,

@@ -1,16 +1,16 @@
-"""Whether the palace's vector index is sound: the seam between mining and its proof.
-
-Until the check exists the answer is "not checked", which is neither sound nor damaged.
-"""
+"""Whether the palace's vector index is sound, as one value for a report."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
+from mempalace_toolkit.palace.check import DeepCheck, check_palace
+from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.location import PalaceLocation
 
-IndexStatus = Literal["not_checked", "no_index"]
+IndexStatus = Literal["no_index", "sound", "damaged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +19,30 @@ class IndexReport:
 
     status: IndexStatus
     detail: str
+    findings: tuple[Finding, ...] = ()
 
     def as_json(self) -> dict[str, object]:
-        """The object under `index` in a run's JSON."""
-        return {"status": self.status, "detail": self.detail}
+        """The object under `index`."""
+        return {
+            "status": self.status,
+            "detail": self.detail,
+            "findings": [finding.as_json() for finding in self.findings],
+        }
 
 
-def check_index(palace: PalaceLocation) -> IndexReport:
-    """Look at the palace's index without writing anything."""
+def check_index(palace: PalaceLocation, deep: DeepCheck | None = None) -> IndexReport:
+    """Look at the palace's index without writing anything.
+
+    Raises PalaceBusyError where the database is locked, MempalaceError where a file of the
+    index may not be read.
+    """
     if not palace.has_hnsw_index:
         return IndexReport("no_index", f"no HNSW index with the {palace.backend} backend")
-    if not palace.database.exists():
+    if not palace.database.exists() and palace.is_empty():
         return IndexReport("no_index", "the palace is empty")
-    return IndexReport("not_checked", "this version does not check the index yet")
+    findings = check_palace(palace, deep)
+    harm = Counter(finding.kind for finding in findings if not finding.harmless)
+    if harm:
+        told = ", ".join(f"{kind} ({count})" if count > 1 else kind for kind, count in harm.items())
+        return IndexReport("damaged", told, findings)
+    return IndexReport("sound", "nothing is wrong with it", findings)

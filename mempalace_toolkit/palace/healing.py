@@ -1,0 +1,42 @@
+"""Check, repair if that is wanted, check again: what a run does around its mining."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mempalace_toolkit.palace.check import DeepCheck
+from mempalace_toolkit.palace.index import IndexReport, check_index
+from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.plan import plan_repair
+from mempalace_toolkit.palace.repair import RepairResult, RepairSetting, repair_palace
+
+
+@dataclass(frozen=True, slots=True)
+class Healing:
+    """The index as it was, as it is now, and what was done in between, if anything."""
+
+    before: IndexReport
+    after: IndexReport
+    result: RepairResult | None = None
+
+    @property
+    def sound(self) -> bool:
+        """Whether the palace may be used: nothing harmful found, and what was mended answers."""
+        proven = self.result is None or self.result.sound
+        return self.after.status != "damaged" and proven
+
+
+def heal(
+    palace: PalaceLocation,
+    setting: RepairSetting | None,
+    deep: DeepCheck | None = None,
+) -> Healing:
+    """Check the index and repair what is found; without a `setting`, only check.
+
+    The caller holds the palace. Raises what repair_palace raises; the palace is then as it was.
+    """
+    before = check_index(palace, deep)
+    if before.status != "damaged" or setting is None:
+        return Healing(before, before)
+    result = repair_palace(palace, plan_repair(palace, before.findings), setting)
+    return Healing(before, check_index(palace), result)
