@@ -170,7 +170,11 @@ def test_every_allowance_is_still_needed() -> None:
         ("palace/check.py", "from mempalace_toolkit import pipeline", ["pipeline"]),
         ("log.py", "def f():\n    from mempalace_toolkit.config import Config", ["config.Config"]),
         ("cli/session.py", "from mempalace_toolkit.pipeline import run", []),
-        ("pipeline.py", "from mempalace_toolkit.cli.output import show", ["cli.output.show"]),
+        (
+            "pipeline/__init__.py",
+            "from mempalace_toolkit.cli.output import show",
+            ["cli.output.show"],
+        ),
     ],
 )
 def test_an_import_upwards_or_sideways_is_found(module: str, source: str, wrong: list[str]) -> None:

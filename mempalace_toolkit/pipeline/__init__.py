@@ -1,0 +1,96 @@
+"""The one way through: store, sessions, pages, palace, report. Only this composes stages.
+
+`survey` plans and writes nothing; `run` does what `survey` shows.
+"""
+
+from __future__ import annotations
+
+from typing import IO
+
+from mempalace_toolkit.errors import MempalaceError, ToolkitError
+from mempalace_toolkit.mining.filing import look_at_palace
+from mempalace_toolkit.mining.ledger import Ledger
+from mempalace_toolkit.mining.selection import plan_sessions
+from mempalace_toolkit.palace.drawers import count_drawers, roll_back_journal
+from mempalace_toolkit.palace.lock import palace_lock
+from mempalace_toolkit.pipeline.filing import file_pages
+from mempalace_toolkit.pipeline.index import keep_sound, repair_setting
+from mempalace_toolkit.pipeline.reading import (
+    known_lines,
+    left_unread,
+    note_store,
+    nothing_changed,
+    scope_of,
+    write_pages,
+)
+from mempalace_toolkit.pipeline.request import Repair, RunRequest, signed, timed
+from mempalace_toolkit.report import Observer, RunReport, SessionLine
+from mempalace_toolkit.sessions.model import Store, StoreFinding
+
+__all__ = ["Repair", "RunRequest", "repair_setting", "run", "signed", "survey", "write_pages"]
+
+
+def survey(store: Store, request: RunRequest) -> RunReport:
+    """What a run would do with every session. Writes nothing anywhere."""
+    report = new_report(store, request)
+    with timed(report, "read"), Ledger.look(request.ledger) as ledger:
+        try:
+            look_at_palace(ledger, request.palace, request.spool)
+        except MempalaceError as error:  # a run would mend it, or say so
+            report.findings.append(
+                StoreFinding(error.kind, error.message, str(request.palace.database))
+            )
+        if nothing_changed(ledger, store, request):
+            report.sessions = known_lines(ledger, store, request)
+        else:
+            scope = scope_of(ledger, request)
+            for plan in plan_sessions(store, ledger, request.selection, scope, report.findings):
+                report.sessions.append(SessionLine.of(plan))
+    note_store(report, store)
+    return report
+
+
+def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -> RunReport:
+    """Take the store's new talk into the palace. Raises what ends a run before its work.
+
+    What goes wrong later is the report's `error`, beside all that was done.
+    """
+    report = new_report(store, request)
+    palace = request.palace
+    with (
+        palace_lock(palace.path, request.home, request.wait, request.command) as lock,
+        Ledger.open(request.ledger, f"broken-{request.now_ms}") as ledger,
+    ):
+        roll_back_journal(palace)
+        look_at_palace(ledger, palace, request.spool)
+        key, signature = signed(store, request)
+        fast = nothing_changed(ledger, store, request)
+        if fast:
+            report.sessions = known_lines(ledger, store, request)
+            report.drawers_before = report.drawers_after = count_drawers(palace).drawers
+        else:
+            with timed(report, "pages"):
+                write_pages(store, ledger, request, observer, report)
+        store.close()  # an open read transaction keeps opencode's -wal from being reset
+        try:
+            keep_sound(request, observer, report)  # before chromadb opens it
+            if not fast:
+                try:
+                    file_pages(ledger, request, observer, report, (lock, log))
+                finally:
+                    keep_sound(request, observer, report)
+        except ToolkitError as error:
+            report.error = error
+        look_at_palace(ledger, palace, request.spool)
+        if report.error is None and not left_unread(report) and not request.selection.narrowed:
+            with ledger.writing():
+                ledger.record_signature(key, request.agent, signature)
+    return report
+
+
+def new_report(store: Store, request: RunRequest) -> RunReport:
+    return RunReport(
+        command=request.command,
+        palace=str(request.palace.path),
+        stores=[str(place) for place in store.places],
+    )

@@ -1,0 +1,131 @@
+"""The second half of a run: the palace brought up to the spool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO
+
+from mempalace_toolkit.errors import MempalaceError, PalaceBusyError
+from mempalace_toolkit.mining.filing import (
+    Filing,
+    folder_of,
+    key_of,
+    look_at_palace,
+    mine_folders,
+    show_orphans_again,
+)
+from mempalace_toolkit.mining.ledger import Ledger
+from mempalace_toolkit.mining.lost import clear_unrecorded
+from mempalace_toolkit.mining.mempalace import ChildSetting, JobResult, find_mempalace
+from mempalace_toolkit.mining.retire import drop_retired
+from mempalace_toolkit.model.ensure import ensure
+from mempalace_toolkit.palace.drawers import count_drawers, filed_since
+from mempalace_toolkit.palace.lock import mempalace_holder
+from mempalace_toolkit.pipeline.index import heal_after_crash
+from mempalace_toolkit.pipeline.request import RunRequest, timed
+from mempalace_toolkit.report import Observer, RunReport, SessionLine, WingLine
+
+
+def file_pages(
+    ledger: Ledger,
+    request: RunRequest,
+    observer: Observer,
+    report: RunReport,
+    held: tuple[int, IO[bytes]],
+) -> None:
+    """Bring the palace up to the spool. Raises when something is left undone."""
+    palace, key = request.palace, key_of(request.palace)
+    before = count_drawers(palace)
+    report.drawers_before = report.drawers_after = before.drawers
+    to_do = (
+        _folders_to_mine(ledger, request),
+        ledger.retired_pages(key),
+        ledger.orphaned_sentinels(key),
+    )
+    if not any(to_do):
+        return
+    setting = ChildSetting(
+        palace=palace.path,
+        environment=request.environment,
+        log=held[1],
+        lock=held[0],
+        stall_seconds=request.stall,
+        on_page=observer.advance,
+    )
+    filing = Filing(ledger, palace, request.spool, find_mempalace(request.mempalace), setting)
+    if palace.embedding_model == "minilm":
+        with timed(report, "model"):
+            ensure(request.model, observer.stage)
+
+    def healed() -> None:
+        heal_after_crash(request, observer, report)
+
+    with timed(report, "mine"):
+        report.withdrawn, failures = drop_retired(filing)
+        look_at_palace(ledger, palace, request.spool)
+        folders = _folders_to_mine(ledger, request)
+        clear_unrecorded(ledger, request.spool, key, folders)
+        observer.stage("filing pages", sum(folders.values()))
+        results = mine_folders(filing, folders, healed)
+        look_at_palace(ledger, palace, request.spool)
+        if again := show_orphans_again(filing):
+            results += mine_folders(filing, again, healed)
+            look_at_palace(ledger, palace, request.spool)
+    failures.update(_lies(results, _folders_to_mine(ledger, request)))
+    report.drawers_after = count_drawers(palace).drawers
+    counts = filed_since(palace, before.mark) if palace.has_hnsw_index else None
+    report.wings = _wing_lines(results, folders, counts, report.sessions)
+    _raise_failures(request, results, failures)
+
+
+def _folders_to_mine(ledger: Ledger, request: RunRequest) -> dict[str, int]:
+    """This agent's folders with pages that the palace lacks, and how many."""
+    labels = (request.agent, f"{request.agent}-subagent")
+    folders = ledger.folders_to_mine(key_of(request.palace))
+    return {name: n for name, n in folders.items() if name.partition("/")[0] in labels}
+
+
+def _lies(results: list[JobResult], left: Mapping[str, int]) -> dict[str, str]:
+    """Folders that MemPalace said it had filed, of which the palace lacks pages."""
+    said = {folder_of(result.job) for result in results if result.code == 0}
+    return {
+        folder: f"{left[folder]} page(s) are not in the palace after a mine that said it had"
+        " filed them"
+        for folder in said & left.keys()
+    }
+
+
+def _wing_lines(
+    results: list[JobResult],
+    folders: Mapping[str, int],
+    counts: Mapping[str, int] | None,
+    sessions: list[SessionLine],
+) -> list[WingLine]:
+    lines: dict[str, WingLine] = {}
+    for result in results:
+        wing = result.job.wing
+        pages = sum(n for folder, n in folders.items() if folder.partition("/")[2] == wing)
+        new = [s for s in sessions if s.wing == wing and s.action not in ("unchanged", "skipped")]
+        ended = "filed" if result.code == 0 else result.describe()
+        if wing in lines and lines[wing].result != "filed":
+            ended = lines[wing].result
+        drawers = counts.get(wing, 0) if counts is not None else None
+        lines[wing] = WingLine(wing, len(new), pages, drawers, ended)
+    return sorted(lines.values(), key=lambda line: line.wing)
+
+
+def _raise_failures(
+    request: RunRequest, results: list[JobResult], failures: Mapping[str, str]
+) -> None:
+    failed = [result for result in results if result.code != 0]
+    if not failed and not failures:
+        return
+    holder = mempalace_holder(request.palace.path, request.home)
+    if holder and failed:
+        raise PalaceBusyError(
+            f"the palace {request.palace.path} is held by {holder}",
+            "wait for it to end, or stop it, then run again: the pages are kept",
+        )
+    told = [f"wing {result.job.wing}: mempalace mine {result.describe()}" for result in failed]
+    told += [f"{folder}: {text}" for folder, text in failures.items()]
+    raise MempalaceError("; ".join(told[:3]), "see the log, then run again: the pages are kept")

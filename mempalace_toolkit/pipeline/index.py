@@ -1,0 +1,65 @@
+"""Around the mining of a run: the index is checked, and repaired where that is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mempalace_toolkit.errors import DamageLeftError
+from mempalace_toolkit.model.ensure import ensure
+from mempalace_toolkit.palace.deep import DeepCheck
+from mempalace_toolkit.palace.drawers import roll_back_journal
+from mempalace_toolkit.palace.embedding import palace_embedder
+from mempalace_toolkit.palace.healing import heal
+from mempalace_toolkit.palace.rebuild_steps import RepairSetting
+from mempalace_toolkit.pipeline.request import RunRequest, timed
+from mempalace_toolkit.report import Observer, RunReport
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def keep_sound(request: RunRequest, observer: Observer, report: RunReport) -> None:
+    """Check the index, and repair it if that is wanted. Raises DamageLeftError."""
+    palace = request.palace
+    setting, deep = None, None
+    if request.repair != "never":
+        setting = repair_setting(request, observer)
+        if setting.embed and request.repair == "always":
+            deep = DeepCheck(setting.embed)
+    with timed(report, "check"):
+        healing = heal(palace, setting, deep)
+    report.index_before = report.index_before or healing.before
+    report.index_after = healing.after
+    if healing.result is not None:
+        report.repairs.append(healing.result)
+    if not healing.sound:
+        raise DamageLeftError(
+            f"the palace's index is damaged: {healing.after.detail}",
+            "mempalace-toolkit repair --dry-run shows what can be done",
+        )
+
+
+def repair_setting(request: RunRequest, observer: Observer) -> RepairSetting:
+    """What a repair works with; the model is made present when it is first needed."""
+    embed = palace_embedder(request.palace, request.environment)
+
+    def embed_with_model(texts: Sequence[str]) -> NDArray[np.float32]:
+        assert embed is not None
+        ensure(request.model, observer.stage)
+        return embed(texts)
+
+    return RepairSetting(
+        home=request.home,
+        environment=request.environment,
+        stamp=request.stamp,
+        embed=embed_with_model if embed else None,
+        before_step=lambda step: observer.stage(f"repairing the index: {step}"),
+    )
+
+
+def heal_after_crash(request: RunRequest, observer: Observer, report: RunReport) -> None:
+    """After a crash of MemPalace: nothing is left open, and the index is sound."""
+    roll_back_journal(request.palace)
+    keep_sound(request, observer, report)

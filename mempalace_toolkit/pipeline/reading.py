@@ -1,0 +1,86 @@
+"""The first half of a run: what changed in the store, brought into spool and ledger."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
+from mempalace_toolkit.mining.filing import key_of
+from mempalace_toolkit.mining.ledger import Ledger
+from mempalace_toolkit.mining.lost import lost_pages, stand_in
+from mempalace_toolkit.mining.plan import Action, SessionPlan
+from mempalace_toolkit.mining.selection import SUBAGENT, Scope, plan_sessions
+from mempalace_toolkit.mining.writing import PageWriter
+from mempalace_toolkit.pipeline.request import RunRequest, signed
+from mempalace_toolkit.report import Observer, RunReport, SessionLine
+from mempalace_toolkit.sessions.model import Store
+
+UNREAD = {StoreUnreadableError.kind, UnknownSchemaError.kind}
+"""Findings of sessions that could not be read: they are tried again by the next run."""
+
+
+def scope_of(ledger: Ledger, request: RunRequest) -> Scope:
+    return Scope(
+        agent=request.agent,
+        now_ms=request.now_ms,
+        lost=lost_pages(ledger, request.spool, request.agent),
+        unmined=ledger.unmined_sessions(request.agent, key_of(request.palace)),
+    )
+
+
+def nothing_changed(ledger: Ledger, store: Store, request: RunRequest) -> bool:
+    """Whether store, spool and palace are all as the last complete run left them."""
+    key, signature = signed(store, request)
+    palace = key_of(request.palace)
+    return (
+        not request.selection.narrowed
+        and ledger.signature(key) == signature
+        and not ledger.unmined_sessions(request.agent, palace)
+        and not ledger.retired_pages(palace)
+        and not lost_pages(ledger, request.spool, request.agent).any_to_write()
+    )
+
+
+def known_lines(ledger: Ledger, store: Store, request: RunRequest) -> list[SessionLine]:
+    """The sessions that are there, as the last complete run over this store left them."""
+    present = ledger.present(signed(store, request)[0])
+    lines = []
+    for known in ledger.sessions(request.agent).values():
+        if known.id in present:
+            if known.label != request.agent and not request.selection.include_subagents:
+                known = dataclasses.replace(known, skipped=SUBAGENT)
+            action: Action = "skipped" if known.skipped else "unchanged"
+            lines.append(SessionLine.of(SessionPlan(action, known)))
+    return lines
+
+
+def write_pages(
+    store: Store, ledger: Ledger, request: RunRequest, observer: Observer, report: RunReport
+) -> None:
+    """Read what changed, and bring the spool and the ledger up to it."""
+    observer.stage("reading sessions")
+    with ledger.writing():
+        ledger.forget_signatures(request.agent)
+    scope = scope_of(ledger, request)
+    writer = PageWriter(ledger, request.spool)
+    for plan in plan_sessions(store, ledger, request.selection, scope, report.findings):
+        report.sessions.append(SessionLine.of(plan))
+        observer.advance()
+        writer.write(plan)
+    writer.record()
+    note_store(report, store)
+    if not request.selection.narrowed:
+        with ledger.writing():
+            ledger.record_present(signed(store, request)[0], request.agent, scope.listed)
+        if report.error is None and not left_unread(report):
+            stand_in(ledger, request.spool, scope.lost.lost, scope.listed)
+
+
+def note_store(report: RunReport, store: Store) -> None:
+    """What was wrong with the store, and with a session that was asked for by name."""
+    report.findings += store.findings
+    report.error = next(iter(store.failures), None)
+
+
+def left_unread(report: RunReport) -> bool:
+    return any(finding.kind in UNREAD for finding in report.findings)
