@@ -47,15 +47,17 @@ def reach_of(
         return _reach_by_rank(record, files.elements)
     labels = _labels(record, files.id_map.labels)
     places = _places(files.elements, labels)
-    evidence, contradicted = _queue_evidence(
+    evidence, bound = _queue_evidence(
         record, files.elements, files.id_map.labels, record.vector_watermark
     )
     watermark = record.vector_watermark
-    complete = live and not contradicted and _has_all_flushed(record, labels)
+    complete = live and bound is None and _has_all_flushed(record, labels)
     if watermark is not None and (complete or evidence >= watermark):
         return Reach(places, watermark)
-    kept = _increasing(labels)
-    return Reach(np.where(kept, places, -1), max(evidence, _last_added(record, labels)))
+    horizon = max(evidence, _last_added(record, labels))
+    if bound is not None:
+        horizon = min(horizon, bound)
+    return Reach(np.where(_increasing(labels), places, -1), horizon)
 
 
 def _has_all_flushed(record: CollectionRecord, labels: NDArray[np.int64]) -> bool:
@@ -85,21 +87,22 @@ def _places(elements: Elements, labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _queue_evidence(
     record: CollectionRecord, elements: Elements, labels: Mapping[str, int], until: int | None
-) -> tuple[int, bool]:
+) -> tuple[int, int | None]:
     """The highest operation in the queue, not after `until`, whose vector is in the folder, -1
-    for none; and whether the folder has another sound vector for one that is higher."""
+    for none; and the operation before the first above it for which it has another vector."""
     limit = until if until is not None else -1
     last = {entry.id: entry for entry in record.queue if entry.sequence <= limit}
-    contradicted = False
+    bound = None
     for entry in sorted(last.values(), key=lambda one: -one.sequence):
         place = _places(elements, np.array([labels.get(entry.id, 0)]))[0]
         if place < 0 or entry.vector is None:
             continue
         difference = _difference(elements.vectors[place], entry.vector, record.space)
         if difference < _SAME:
-            return entry.sequence, contradicted
-        contradicted |= difference < np.inf
-    return -1, contradicted
+            return entry.sequence, bound
+        if difference < np.inf:
+            bound = entry.sequence - 1
+    return -1, bound
 
 
 def _difference(held: NDArray[np.float32], written: bytes, space: str) -> float:
@@ -160,8 +163,8 @@ def _reach_by_rank(record: CollectionRecord, elements: Elements) -> Reach | None
     ranked = used[np.argsort(labels[used], kind="stable")]
     by_drawer = dict(zip(record.ids, labels[ranked].tolist(), strict=False))
     for until in _rank_horizons(record, len(ranked)):
-        evidence, contradicted = _queue_evidence(record, elements, by_drawer, until)
-        if evidence >= 0 and not contradicted:
+        evidence, bound = _queue_evidence(record, elements, by_drawer, until)
+        if evidence >= 0 and bound is None:
             places = np.full(len(record.ids), -1, np.int64)
             places[: len(ranked)] = ranked
             return Reach(places, until)

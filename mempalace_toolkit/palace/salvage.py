@@ -194,7 +194,7 @@ def _sound(elements: Elements, places: NDArray[np.int64], space: str) -> NDArray
         sound = np.isfinite(norms)
         if space == "cosine":
             sound &= np.abs(norms - 1) < _UNIT_TOLERANCE
-    result: NDArray[np.bool_] = sound & ~elements.deleted[places]
+    result: NDArray[np.bool_] = sound
     return result
 
 
