@@ -124,6 +124,14 @@ def test_a_folder_is_known_to_follow_up_to(
             None,
         ),
         (
+            "the last one deleted since then",
+            "a:1 b:2 d:5",
+            3,
+            ((2, UPSERT, "b"), (3, UPSERT, "c"), (4, DELETE, "c"), (5, UPSERT, "d")),
+            "a b c",
+            None,
+        ),
+        (
             "killed when the map was replaced",
             "a:1 c:3 d:5",
             3,

@@ -117,8 +117,8 @@ def replace_until_flushed(victim: Victim, version: int) -> set[str]:
     numbers = [n for n in range(240, 440) if n % 7 and n % 11 != 1]
     more = {"collection": DRAWERS, "version": version, "dimension": 384}
     before = record_of(victim.palace).vector_watermark
-    victim.chroma.answer("upsert", victim.palace, numbers=numbers, **more)
-    replaced = victim.chroma.answer("upsert", victim.palace, numbers=numbers[:60], **more)
+    replaced = victim.chroma.answer("upsert", victim.palace, numbers=numbers, **more)
+    victim.chroma.answer("upsert", victim.palace, numbers=numbers[:60], **more)
     assert record_of(victim.palace).vector_watermark != before
     return set(replaced)
 
