@@ -91,6 +91,9 @@ def _has_hot_journal(palace: PalaceLocation) -> bool:
 
 
 def _has_log(database: Path) -> bool:
+    """Whether SQLite would open a -wal: also one that the header does not speak of."""
+    if _beside(database, "-wal").exists():
+        return True
     with database.open("rb") as file:
         return file.read(20)[18:20] == bytes([_WAL_VERSION, _WAL_VERSION])
 

@@ -63,6 +63,11 @@ def _current_rows(evidence: Evidence) -> list[tuple[int, str, NDArray[np.float32
     found = []
     for row, identity, is_current in zip(record.row_ids, record.ids, current, strict=True):
         at = place.get(files.id_map.labels.get(identity, 0))
-        if is_current and at is not None:
+        if is_current and at is not None and _compares(files.elements.vectors[at]):
             found.append((int(row), identity, files.elements.vectors[at]))
     return found
+
+
+def _compares(vector: NDArray[np.float32]) -> bool:
+    """Whether a vector points anywhere: others have findings of their own."""
+    return bool(np.isfinite(vector).all() and vector.any())

@@ -156,7 +156,6 @@ def test_swapped_labels_show_only_to_the_deep_check(victim: Victim) -> None:
     assert {finding.kind for finding in check_palace(location(victim), model)} == {"labels_swapped"}
 
 
-@pytest.mark.xfail(strict=True, reason="the deep check takes a damaged vector for a swapped one")
 @pytest.mark.parametrize("damage", [values.vectors_nan, values.vectors_zeroed], ids=_name)
 def test_the_deep_check_takes_no_damaged_vector_for_a_swapped_one(
     victim: Victim, damage: Damage
