@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mempalace_toolkit.errors import MempalaceError, ModelError
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.spawn import ChildTask, run_child
 
@@ -19,7 +20,10 @@ _TEXT_SECONDS = 2.0
 
 
 def palace_embedder(palace: PalaceLocation, environment: Mapping[str, str]) -> Embed | None:
-    """How the palace's texts are embedded; None for a model that is not known here."""
+    """How the palace's texts are embedded; None for a model that is not known here.
+
+    What it gives back raises ModelError where the model is missing or fails.
+    """
     if palace.embedding_model != "minilm":
         return None
 
@@ -31,7 +35,10 @@ def palace_embedder(palace: PalaceLocation, environment: Mapping[str, str]) -> E
             _START_SECONDS + _TEXT_SECONDS * len(texts),
             largest_file=1 << 30,
         )
-        rows = np.array(run_child(task)["vectors"], np.float32)
+        try:
+            rows = np.array(run_child(task)["vectors"], np.float32)
+        except MempalaceError as error:
+            raise ModelError(error.message, "run `mempalace-toolkit model ensure`") from error
         return rows.reshape(len(texts), MINILM_DIMENSION)
 
     return embed
