@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from mempalace_toolkit.errors import MempalaceError, PalaceBusyError
 from mempalace_toolkit.palace.checks import CHECKS
+from mempalace_toolkit.palace.database import open_database
 from mempalace_toolkit.palace.deep import DeepCheck, check_deeply
 from mempalace_toolkit.palace.evidence import Evidence
 from mempalace_toolkit.palace.findings import Finding
@@ -49,7 +50,7 @@ def _findings(palace: PalaceLocation, deep: DeepCheck | None) -> Iterator[Findin
     if records.hot_journal:
         yield Finding("hot_journal", "a killed writer left a transaction open in the database")
     if records.unknown:
-        if live or palace.database.stat().st_size:
+        if live or _has_tables(palace):
             yield Finding("unknown_format", f"the database: {records.unknown}")
         return
     yield from find_strays(palace.path, (c.vector_segment for c in records.collections))
@@ -59,6 +60,13 @@ def _findings(palace: PalaceLocation, deep: DeepCheck | None) -> Iterator[Findin
         yield from found
         if deep is not None:
             yield from check_deeply(palace, evidence, deep)
+
+
+def _has_tables(palace: PalaceLocation) -> bool:
+    """Whether there is anything in the database: a killed chromadb leaves one just begun."""
+    with open_database(palace) as database:
+        query = "select exists (select 1 from sqlite_master where type = 'table')"
+        return bool(database.connection.execute(query).fetchone()[0])
 
 
 def gather_evidence(
