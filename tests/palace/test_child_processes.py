@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.prove import prove_collection
 from mempalace_toolkit.palace.records import read_records
 from mempalace_toolkit.palace.salvage import Salvage, salvage
+from mempalace_toolkit.palace.segment_files import read_segment
 from mempalace_toolkit.palace.spawn import ChildTask, run_child
 from tests.conftest import Sandbox
 
@@ -31,10 +33,12 @@ def salvaged(palace: PalaceLocation, name: str) -> Salvage:
     return salvage(palace.path, next(one for one in records if one.name == name))
 
 
-def building(folder: Path, seconds: float = 60, largest_file: int = 1 << 30) -> ChildTask:
+def building(
+    folder: Path, seconds: float = 60, largest_file: int = 1 << 30, total: int = 2000
+) -> ChildTask:
     task = {
         "folder": str(folder),
-        "total": 2000,
+        "total": total,
         "dimension": 64,
         "space": "cosine",
         "m": 16,
@@ -44,11 +48,11 @@ def building(folder: Path, seconds: float = 60, largest_file: int = 1 << 30) -> 
     return ChildTask("child_rebuild", task, variables(folder), seconds, largest_file)
 
 
-def blocks() -> Iterator[bytes]:
-    rows = np.random.default_rng(1).standard_normal((2000, 64)).astype("<f4")
-    for start in range(0, 2000, 100):
-        ids = ", ".join(f'"d{number}"' for number in range(start, start + 100))
-        yield f"[{ids}]\n".encode()
+def blocks(total: int = 2000) -> Iterator[bytes]:
+    rows = np.random.default_rng(1).standard_normal((total, 64)).astype("<f4")
+    for start in range(0, total, 100):
+        ids = [f"d{number}" for number in range(start, min(start + 100, total))]
+        yield json.dumps(ids).encode() + b"\n"
         yield rows[start : start + 100].tobytes()
 
 
@@ -80,9 +84,13 @@ def test_a_model_that_cannot_be_used_is_a_model_error(bare: Sandbox, tmp_path: P
     assert "model ensure" in raised.value.hint
 
 
-def test_an_index_is_built_of_ids_and_vectors_alone(tmp_path: Path) -> None:
-    segment = tmp_path / str(run_child(building(tmp_path), blocks())["segment"])
-    assert (segment / "index_metadata.pickle").stat().st_size > 0
+@pytest.mark.parametrize("total", [1, 2, 3, 101, 2000])
+def test_an_index_of_any_size_is_built_and_flushed(tmp_path: Path, total: int) -> None:
+    answer = run_child(building(tmp_path, total=total), blocks(total))
+    files = read_segment(tmp_path / str(answer["segment"]), 64)
+    assert files.problems == ()
+    assert files.id_map is not None
+    assert files.id_map.labels == {f"d{number}": number + 1 for number in range(total)}
 
 
 @pytest.mark.parametrize(
