@@ -28,16 +28,10 @@ from mempalace_toolkit.palace.plan import (
 )
 from mempalace_toolkit.palace.prove import Proof, prove_collection
 from mempalace_toolkit.palace.rebuild import remove_scratch, stream
-from mempalace_toolkit.palace.rebuild_steps import (
-    STEPS,
-    RepairSetting,
-    Step,
-    Work,
-    compare_sample,
-    embed_missing,
-    find_room,
-)
+from mempalace_toolkit.palace.rebuild_steps import STEPS, find_room
 from mempalace_toolkit.palace.records import CollectionRecord, read_records
+from mempalace_toolkit.palace.reembedding import compare_sample, embed_missing
+from mempalace_toolkit.palace.repair_work import RepairSetting, Step, Work
 from mempalace_toolkit.palace.spawn import ChildTask, run_child
 
 __all__ = ["RepairResult", "RepairSetting", "repair_palace"]

@@ -1,0 +1,79 @@
+"""What a repair embeds again: drawers whose vector is gone, and a sample to compare."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mempalace_toolkit.errors import DamageLeftError, ModelError
+from mempalace_toolkit.palace.records import read_documents
+from mempalace_toolkit.palace.repair_work import Work
+
+ALIKE = 0.999
+_EMBED_BATCH = 256
+
+
+def embed_missing(work: Work) -> None:
+    """Embed the drawers whose vector is nowhere. Raises ModelError without a model."""
+    missing = work.found.missing()
+    if not len(missing):
+        return
+    if work.setting.embed is None:
+        raise ModelError(
+            f"{len(missing):,} drawers of {work.plan.collection} must be embedded again, and "
+            "their model is not known here",
+            "mempalace repair --mode from-sqlite --yes",
+        )
+    rows = work.found.record.row_ids
+    for start in range(0, len(missing), _EMBED_BATCH):
+        batch = missing[start : start + _EMBED_BATCH].tolist()
+        texts = read_documents(work.palace, (int(rows[place]) for place in batch))
+        vectors = work.setting.embed([texts.get(int(rows[place]), "") for place in batch])
+        _require_dimension(work, vectors.shape[1])
+        work.found.embedded.update(zip(batch, vectors, strict=True))
+        work.embedded += len(batch)
+
+
+def _require_dimension(work: Work, dimension: int) -> None:
+    if dimension != work.found.dimension:
+        raise ModelError(
+            f"{work.plan.collection} holds vectors of {work.found.dimension} numbers, the model "
+            f"gives {dimension}",
+            "name the palace's own embedding model in MemPalace's configuration",
+        )
+
+
+def compare_sample(work: Work) -> None:
+    """Embed a few drawers again and compare. Raises DamageLeftError where they differ.
+
+    Those that a folder gave are sampled, the ones touched last first of all: a copy that is
+    older than it seems lacks them.
+    """
+    found = work.found
+    salvaged = np.flatnonzero(found.folder >= 0)
+    work.unsampled = "" if len(salvaged) else "no vector was taken from an index"
+    if work.setting.embed is None:
+        work.unsampled = "the palace's embedding model is not known here"
+    if work.unsampled or not work.setting.sample or work.setting.embed is None:
+        return
+    half = work.setting.sample // 2
+    latest = salvaged[np.argsort(found.record.sequences[salvaged])][-half:]
+    spread = salvaged[:: max(1, len(salvaged) // max(1, half))][:half]
+    chosen = np.union1d(latest, spread)
+    texts = read_documents(work.palace, (int(row) for row in found.record.row_ids[chosen]))
+    told = [place for place in chosen.tolist() if texts.get(int(found.record.row_ids[place]))]
+    if not told:
+        work.unsampled = "the drawers have no text"
+        return
+    again = work.setting.embed([texts[int(found.record.row_ids[place])] for place in told])
+    _require_dimension(work, again.shape[1])
+    held = found.vectors(np.array(told)).astype(np.float64)
+    lengths = np.linalg.norm(held, axis=1) * np.linalg.norm(again, axis=1)
+    alike = np.sum(held * again, axis=1) / np.where(lengths > 0, lengths, 1)
+    wrong = int(np.count_nonzero(~(alike > ALIKE)))
+    work.sampled = len(told)
+    if wrong:
+        raise DamageLeftError(
+            f"{wrong} of {len(told)} vectors salvaged for {work.plan.collection} are not of "
+            "their drawers' texts: nothing was changed",
+            "mempalace repair --mode from-sqlite --yes",
+        )

@@ -1,0 +1,56 @@
+"""What a repair works with, and one collection on its way through it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mempalace_toolkit.palace.embedding import Embed
+from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.plan import CollectionPlan
+from mempalace_toolkit.palace.salvage import Salvage
+
+
+@dataclass(frozen=True, slots=True)
+class RepairSetting:
+    """What a repair works with.
+
+    `stamp` is the moment as YYYYMMDD-HHMMSS, for the names of what is kept. Without `embed`
+    nothing is embedded: the sample is not compared, and drawers without a vector make the
+    repair fail. `before_step` is told each step's name, for progress and for tests.
+    """
+
+    home: Path
+    environment: Mapping[str, str]
+    stamp: str
+    embed: Embed | None
+    sample: int = 16
+    threads: int = 2
+    before_step: Callable[[str], None] = lambda _: None
+
+
+@dataclass(slots=True)
+class Work:
+    """One collection on its way: what was found, and what the steps have made of it so far."""
+
+    palace: PalaceLocation
+    plan: CollectionPlan
+    found: Salvage
+    setting: RepairSetting
+    undo: ExitStack = field(default_factory=ExitStack)
+    built: Path | None = None
+    kept: Path | None = None
+    embedded: int = 0
+    sampled: int = 0
+    unsampled: str = ""
+
+    @property
+    def live(self) -> Path:
+        """The segment's own folder."""
+        return self.palace.path / self.plan.segment
+
+
+Step = tuple[str, Callable[[Work], None]]
+"""A step's name, and what it does; what must be undone it pushes onto the work's `undo`."""
