@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mempalace_toolkit.errors import MempalaceError, PalaceBusyError
+from mempalace_toolkit.palace.begun import just_begun
 from mempalace_toolkit.palace.checks import CHECKS
 from mempalace_toolkit.palace.database import open_database
 from mempalace_toolkit.palace.deep import DeepCheck, check_deeply
@@ -50,7 +51,7 @@ def _findings(palace: PalaceLocation, deep: DeepCheck | None) -> Iterator[Findin
     if records.hot_journal:
         yield Finding("hot_journal", "a killed writer left a transaction open in the database")
     if records.unknown:
-        if live or _has_tables(palace):
+        if live or not _just_begun(palace):
             yield Finding("unknown_format", f"the database: {records.unknown}")
         return
     yield from find_strays(palace.path, (c.vector_segment for c in records.collections))
@@ -62,11 +63,9 @@ def _findings(palace: PalaceLocation, deep: DeepCheck | None) -> Iterator[Findin
             yield from check_deeply(palace, evidence, deep)
 
 
-def _has_tables(palace: PalaceLocation) -> bool:
-    """Whether there is anything in the database: a killed chromadb leaves one just begun."""
+def _just_begun(palace: PalaceLocation) -> bool:
     with open_database(palace) as database:
-        query = "select exists (select 1 from sqlite_master where type = 'table')"
-        return bool(database.connection.execute(query).fetchone()[0])
+        return just_begun(database.connection)
 
 
 def gather_evidence(
