@@ -16,8 +16,9 @@ from tokenizers import Tokenizer
 
 from mempalace_toolkit.errors import ModelError
 from mempalace_toolkit.model import worker
+from mempalace_toolkit.model.encode import encode
 from mempalace_toolkit.model.graph import write_graph
-from mempalace_toolkit.model.verify import TOLERANCE, difference, embed, read_reference
+from mempalace_toolkit.model.verify import TOLERANCE, difference, read_reference
 from mempalace_toolkit.model.weights import Weights, read_weights
 from mempalace_toolkit.model.wheel import WEIGHTS
 
@@ -39,7 +40,7 @@ def test_the_stored_sentences_are_varied_and_their_vectors_of_length_one(built: 
 
 def test_the_part_beyond_256_tokens_does_not_count_and_the_part_before_does(built: Path) -> None:
     words = "palace " * 254
-    same, longer, other = embed(built, (words, words + "extra", "drawer " + words))
+    same, longer, other = encode(built, (words, words + "extra", "drawer " + words))
     assert np.array_equal(same, longer)
     assert not np.allclose(same, other, atol=TOLERANCE)
 

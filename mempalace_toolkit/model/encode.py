@@ -1,0 +1,52 @@
+"""Vectors of texts from the model's files, as chromadb makes them, without chromadb.
+
+Cut at 256 tokens, mean of the tokens that count, length one. chromadb fills every text up to
+256 tokens with ones that do not count; leaving them out changes no value by more than 2e-7
+(measured over the stored sentences and 2,000 drawers) and takes as much less time as the text
+is shorter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOKENS = 256
+DIMENSION = 384
+
+
+def encode(folder: Path, texts: Sequence[str], padded: bool = False) -> NDArray[np.float32]:
+    """One vector a text, rows of 384. Raises whatever onnxruntime and tokenizers raise."""
+    import onnxruntime  # type: ignore[import-untyped, unused-ignore]
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(max_length=TOKENS)
+    if padded:
+        tokenizer.enable_padding(length=TOKENS)  # with token 0, [PAD]
+    else:
+        tokenizer.no_padding()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+    )
+    rows = [_encode_one(session, tokenizer.encode(text)) for text in texts]
+    return np.concatenate(rows) if rows else np.zeros((0, DIMENSION), np.float32)
+
+
+def _encode_one(session: Any, encoded: Any) -> NDArray[np.float32]:
+    tokens = np.array([encoded.ids], np.int64)
+    counts = np.array([encoded.attention_mask], np.int64)
+    inputs = {
+        "input_ids": tokens,
+        "attention_mask": counts,
+        "token_type_ids": np.zeros_like(tokens),
+    }
+    states: NDArray[np.float32] = session.run(None, inputs)[0]
+    mean = (states * counts[:, :, None]).sum(axis=1) / counts.sum()
+    return np.asarray(mean / np.linalg.norm(mean), np.float32)
