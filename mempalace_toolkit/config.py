@@ -6,6 +6,7 @@ mempalace = "/opt/mp/mempalace"   # default: the one installed with the toolkit
 wait = 60                         # seconds to wait for the palace
 stall = 900                       # seconds without progress that end a mine
 include_subagents = false
+quarantine_gigabytes = 2.0        # old indexes that may stay on the disk after a clean run
 [wings]
 "/home/me/work/monorepo/api" = "api"
 ```
@@ -31,7 +32,13 @@ class Configuration:
     wait: float = 60.0
     stall: float = 900.0
     include_subagents: bool = False
+    quarantine_gigabytes: float = 2.0
     wings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def quarantine_bytes(self) -> int:
+        """How much disk old indexes may take; an infinite number of gigabytes is a large one."""
+        return int(min(self.quarantine_gigabytes, 1e9) * 1e9)
 
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
@@ -40,6 +47,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "wait": (int, float),
     "stall": (int, float),
     "include_subagents": (bool,),
+    "quarantine_gigabytes": (int, float),
     "wings": (dict,),
 }
 
@@ -68,7 +76,7 @@ def _check(file: Path, key: str, value: Any) -> None:
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         kind = kinds[0].__name__
         raise ConfigurationError(f"{file}: `{key}` is not a {kind}", f"give it a {kind}")
-    if isinstance(value, int | float) and value < 0:
+    if isinstance(value, int | float) and not value >= 0:
         raise ConfigurationError(f"{file}: `{key}` is negative", "give it 0 or more")
     if isinstance(value, dict) and not all(isinstance(name, str) for name in value.values()):
         raise ConfigurationError(f"{file}: a name in [wings] is not a str", "quote it")

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 from mempalace_toolkit.errors import ExitCode, ToolkitError
 from mempalace_toolkit.mining.plan import Action, SessionPlan
 from mempalace_toolkit.palace.index import IndexReport
+from mempalace_toolkit.palace.quarantine import Quarantined
 from mempalace_toolkit.palace.repair import RepairResult
 from mempalace_toolkit.sessions.model import StoreFinding
 
@@ -91,6 +92,7 @@ class RunReport:
     """Everything a run has to tell. `seconds` is the time spent a stage.
 
     `withdrawn` counts the pages that were taken out of the palace, because they were undone.
+    `pruned` are the folders that earlier repairs had replaced, and that are gone now.
     """
 
     command: str
@@ -106,6 +108,7 @@ class RunReport:
     index_before: IndexReport | None = None
     index_after: IndexReport | None = None
     repairs: list[RepairResult] = field(default_factory=list)
+    pruned: list[Quarantined] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     log: str = ""
     error: ToolkitError | None = None
@@ -126,7 +129,8 @@ class RunReport:
         if self.error:
             return error_status(self.error)
         changed = {"new", "grown", "rewritten"} & set(self.actions)
-        return "ok" if changed or self.wings or self.withdrawn or self.repairs else "noop"
+        done = (changed, self.wings, self.withdrawn, self.repairs, self.pruned)
+        return "ok" if any(done) else "noop"
 
     def as_json(self, listed: Sequence[SessionLine]) -> dict[str, object]:
         """The run's JSON object, with the `listed` sessions one by one."""
@@ -155,6 +159,7 @@ class RunReport:
                 "after": self.index_after.as_json() if self.index_after else None,
             },
             "repairs": [repair.as_json() for repair in self.repairs],
+            "pruned": [folder.as_json() for folder in self.pruned],
             "findings": [
                 {name: getattr(finding, name) for name in finding.__slots__}
                 for finding in self.findings

@@ -1,46 +1,32 @@
-"""`mempalace-toolkit check`, `repair` and `quarantine`: the palace's index, by hand."""
+"""`mempalace-toolkit check` and `repair`: the palace's index, by hand."""
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mempalace_toolkit.cli.boundary import end_with, print_json, tell
-from mempalace_toolkit.cli.session_command import named
-from mempalace_toolkit.errors import ExitCode, UsageError
+from mempalace_toolkit.cli.palace_options import (
+    NAME,
+    AsJson,
+    DryRun,
+    Palace,
+    Wait,
+    index_request,
+)
+from mempalace_toolkit.errors import DamageLeftError, ExitCode, ToolkitError, UsageError
 
 if TYPE_CHECKING:
-    from mempalace_toolkit.cli.environment import Surroundings
     from mempalace_toolkit.palace.embedding import Embed
     from mempalace_toolkit.palace.index import IndexReport
     from mempalace_toolkit.palace.location import PalaceLocation
-    from mempalace_toolkit.palace.quarantine import Quarantined
+    from mempalace_toolkit.palace.plan import RepairPlan
+    from mempalace_toolkit.palace.repair import RepairResult
     from mempalace_toolkit.pipeline import RunRequest
 
-NAME = "mempalace-toolkit"
 MOST_FINDINGS = 20
-BUDGET_GIGABYTES = 2.0
-
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-Palace = Annotated[
-    Path | None,
-    typer.Option(metavar="DIR", parser=named, help="Another palace than MemPalace's."),
-]
-Wait = Annotated[
-    float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for a busy palace.")
-]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; write nothing.")]
-
-quarantine_app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Index folders that were set aside.",
-)
 
 
 def check(
@@ -56,14 +42,17 @@ def check(
         from mempalace_toolkit.palace.deep import DeepCheck
         from mempalace_toolkit.palace.index import check_index
 
-        request = _request(palace, f"{NAME} check")
+        request = index_request(palace, f"{NAME} check")
         embed = _embedder(request) if deep else None
         report = check_index(request.palace, DeepCheck(embed) if embed else None)
+        error = _damage(report)
         if as_json:
-            print_json({**_head("check", report), **report.as_json(), "error": None})
+            print_json(_answer("check", "ok", error, {"palace": str(request.palace.path)}, report))
         else:
             _show(report, request.palace)
-        return ExitCode.DAMAGED if report.status == "damaged" else ExitCode.OK
+            if error:
+                print(f"What can be done: {NAME} repair --dry-run")
+        return error.exit_code if error else ExitCode.OK
 
     raise typer.Exit(end_with(f"{NAME} check", as_json, 0, work))
 
@@ -71,151 +60,108 @@ def check(
 def repair(
     palace: Palace = None,
     dry_run: DryRun = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    wait: Wait = 60.0,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask. Without a terminal nothing is asked anyway.")
+    ] = False,
+    wait: Wait = None,
     as_json: AsJson = False,
 ) -> None:
     """Repair the palace's index from the vectors that it still holds."""
 
     def work() -> int:
-        request = _request(palace, f"{NAME} repair")
-        return _repair(request, (dry_run, yes, as_json), wait)
+        request = index_request(palace, f"{NAME} repair", wait)
+        return _repair(request, dry_run, yes, as_json)
 
     raise typer.Exit(end_with(f"{NAME} repair", as_json, 0, work))
 
 
-def _repair(request: RunRequest, choices: tuple[bool, bool, bool], wait: float) -> int:
-    from mempalace_toolkit.cli.progress import progress_for
+def _repair(request: RunRequest, dry_run: bool, yes: bool, as_json: bool) -> int:
     from mempalace_toolkit.palace.index import check_index
-    from mempalace_toolkit.palace.lock import palace_lock
     from mempalace_toolkit.palace.plan import plan_repair
-    from mempalace_toolkit.palace.repair import repair_palace
-    from mempalace_toolkit.pipeline import repair_setting
 
-    dry_run, yes, as_json = choices
     report = check_index(request.palace)
     plan = plan_repair(request.palace, report.findings)
     if not as_json:
         _show(report, request.palace)
         print("\n".join(f"  {line}" for line in plan.steps()))
-    if dry_run or plan.grade in ("nothing", "refuse"):
-        if as_json:
-            print_json({**_head("repair", report), "plan": plan.as_json(), "repair": None})
-        return ExitCode.DAMAGED if report.status == "damaged" and not dry_run else ExitCode.OK
+    if plan.grade == "refuse":
+        error = DamageLeftError(plan.refusal, "restore the palace from a backup")
+        return _end(request, as_json, report, plan, error=error)
+    if plan.grade == "nothing" or dry_run:
+        return _end(request, as_json, report, plan)
     if not yes and sys.stdin.isatty() and not typer.confirm("Repair it?", err=True):
-        tell("nothing was changed")
-        return ExitCode.DAMAGED
-    with (
-        palace_lock(request.palace.path, request.home, wait, request.command),
-        progress_for(as_json) as progress,
-    ):
-        result = repair_palace(request.palace, plan, repair_setting(request, progress))
-    if as_json:
-        after = check_index(request.palace)
-        print_json({**_head("repair", after), "repair": result.as_json(), "error": None})
-    else:
+        raise DamageLeftError("nothing was changed", f"{NAME} repair --yes does not ask")
+    return _do(request, as_json, plan)
+
+
+def _do(request: RunRequest, as_json: bool, plan: RepairPlan) -> int:
+    from mempalace_toolkit.cli.progress import progress_for
+    from mempalace_toolkit.pipeline.by_hand import repair_now
+
+    with progress_for(as_json) as progress:
+        result, after = repair_now(request, progress, plan)
+    if not as_json:
         for one in result.collections:
             print(f"  {one.proof.line()}; {one.embedded:,} embedded again, {one.seconds:.1f} s")
+            if one.kept:
+                print(f"  the old index stays as {one.kept.rpartition('/')[2]}")
         print("The index is sound." if result.sound else "The index is still damaged.")
-    return ExitCode.OK if result.sound else ExitCode.DAMAGED
+    error = None
+    if not result.sound:
+        found = after.detail if after.status == "damaged" else "it does not answer for all drawers"
+        error = DamageLeftError(
+            f"the palace's index is still damaged: {found}", "restore the palace from a backup"
+        )
+    return _end(request, as_json, after, result.plan, result, error)
 
 
-@quarantine_app.command("list")
-def quarantine_list(palace: Palace = None, as_json: AsJson = False) -> None:
-    """Show what was set aside, when, why and how large it is."""
-
-    def work() -> int:
-        from mempalace_toolkit.palace.quarantine import list_quarantined
-
-        found = list_quarantined(_request(palace, NAME).palace.path)
-        if as_json:
-            head = {"version": 1, "command": f"{NAME} quarantine list", "status": "ok"}
-            print_json({**head, "quarantined": [_as_json(one) for one in found]})
-        else:
-            print("\n".join(map(_line, found)) or "Nothing was set aside.")
-        return ExitCode.OK
-
-    raise typer.Exit(end_with(f"{NAME} quarantine list", as_json, 0, work))
-
-
-@quarantine_app.command("restore")
-def quarantine_restore(
-    name: Annotated[str, typer.Argument(help="A name that `quarantine list` shows.")],
-    palace: Palace = None,
-    dry_run: DryRun = False,
-    wait: Wait = 60.0,
-) -> None:
-    """Give a folder that was set aside its own name back; a second call undoes the first."""
-
-    def work() -> int:
-        from mempalace_toolkit.palace.lock import palace_lock
-        from mempalace_toolkit.palace.quarantine import list_quarantined, restore
-
-        request = _request(palace, f"{NAME} quarantine restore")
-        known = {one.folder.name for one in list_quarantined(request.palace.path)}
-        if name not in known:
-            raise UsageError(f"{name} was not set aside here", f"see `{NAME} quarantine list`")
-        if dry_run:
-            print(f"Would give {name} its own name back.")
-            return ExitCode.OK
-        with palace_lock(request.palace.path, request.home, wait, request.command):
-            print(f"It is {restore(request.palace.path, name)} now. Check it: {NAME} check")
-        return ExitCode.OK
-
-    raise typer.Exit(end_with(f"{NAME} quarantine restore", False, 0, work))
+def _end(
+    request: RunRequest,
+    as_json: bool,
+    report: IndexReport,
+    plan: RepairPlan,
+    result: RepairResult | None = None,
+    error: ToolkitError | None = None,
+) -> int:
+    if as_json:
+        told: dict[str, object] = {
+            "palace": str(request.palace.path),
+            "plan": plan.as_json(),
+            "repair": result.as_json() if result else None,
+        }
+        status = "noop" if plan.grade == "nothing" else "ok"
+        print_json(_answer("repair", status, error, told, report))
+    if error:
+        tell(f"{NAME} repair: {error.message}")
+        tell(f"  {error.hint}")
+    return error.exit_code if error else ExitCode.OK
 
 
-@quarantine_app.command("prune")
-def quarantine_prune(
-    palace: Palace = None,
-    budget: Annotated[
-        float, typer.Option(metavar="GB", min=0, help="How much may stay.")
-    ] = BUDGET_GIGABYTES,
-    dry_run: DryRun = False,
-    wait: Wait = 60.0,
-) -> None:
-    """Remove the oldest folders beyond a budget; never the only copy of a vector."""
+def _answer(
+    command: str,
+    status: str,
+    error: ToolkitError | None,
+    told: dict[str, object],
+    report: IndexReport,
+) -> dict[str, object]:
+    from mempalace_toolkit.report import error_status
 
-    def work() -> int:
-        from mempalace_toolkit.palace.index import check_index
-        from mempalace_toolkit.palace.lock import palace_lock
-        from mempalace_toolkit.palace.plan import needed_folders
-        from mempalace_toolkit.palace.quarantine import list_quarantined, plan_prune
-
-        request = _request(palace, f"{NAME} quarantine prune")
-        place = request.palace
-        if check_index(place).status == "damaged":
-            raise UsageError("the index is damaged: nothing is removed", f"{NAME} repair first")
-        with palace_lock(place.path, request.home, wait, request.command):
-            found = list_quarantined(place.path)
-            plan = plan_prune(found, needed_folders(place), int(budget * 1e9))
-            for one in plan.remove:
-                print(("Would remove " if dry_run else "Removed ") + _line(one))
-                if not dry_run:
-                    shutil.rmtree(one.folder)
-        print(f"{len(found) - len(plan.remove)} kept, {len(plan.needed)} of them needed.")
-        return ExitCode.OK
-
-    raise typer.Exit(end_with(f"{NAME} quarantine prune", False, 0, work))
+    return {
+        "version": 1,
+        "command": f"{NAME} {command}",
+        "status": error_status(error) if error else status,
+        **told,
+        "index": report.as_json(),
+        "error": error.as_json() if error else None,
+    }
 
 
-def _request(palace: Path | None, command: str) -> RunRequest:
-    from mempalace_toolkit.cli.environment import Surroundings
-    from mempalace_toolkit.model.ensure import ModelRequest
-    from mempalace_toolkit.model.location import model_folder
-    from mempalace_toolkit.pipeline import RunRequest
-
-    here: Surroundings = Surroundings.of_process()
-    return RunRequest(
-        command=command,
-        agent="opencode",
-        palace=here.palace(palace, here.configuration()),
-        data=here.data,
-        home=here.home,
-        model=ModelRequest(cache=model_folder(here.home)),
-        environment=here.environment,
-        now_ms=here.now_ms,
-        stamp=here.stamp,
+def _damage(report: IndexReport) -> DamageLeftError | None:
+    if report.status != "damaged":
+        return None
+    return DamageLeftError(
+        f"the palace's index is damaged: {report.detail}",
+        f"{NAME} repair --dry-run shows what can be done",
     )
 
 
@@ -232,11 +178,6 @@ def _embedder(request: RunRequest) -> Embed:
     return embed
 
 
-def _head(command: str, report: IndexReport) -> dict[str, object]:
-    status = "damaged" if report.status == "damaged" else "ok"
-    return {"version": 1, "command": f"{NAME} {command}", "status": status}
-
-
 def _show(report: IndexReport, palace: PalaceLocation) -> None:
     print(f"{palace.path}: {report.status.replace('_', ' ')}: {report.detail}.")
     for finding in report.findings[:MOST_FINDINGS]:
@@ -244,15 +185,3 @@ def _show(report: IndexReport, palace: PalaceLocation) -> None:
         print(f"  {finding.kind}{f' in {where}' if where else ''}: {finding.message}")
     if len(report.findings) > MOST_FINDINGS:
         print(f"  and {len(report.findings) - MOST_FINDINGS} more; --json lists them all")
-
-
-def _line(one: Quarantined) -> str:
-    return f"{one.folder.name}  {one.size / 1e6:,.1f} MB"
-
-
-def _as_json(one: Quarantined) -> dict[str, object]:
-    told = {name: getattr(one, name) for name in ("segment", "reason", "stamp", "size")}
-    return {"name": one.folder.name, **told}
-
-
-__all__: Sequence[str] = ("check", "quarantine_app", "repair")

@@ -212,6 +212,7 @@ def _request(command: AgentCommand, choices: Choices, surroundings: Surroundings
         stall=settings.stall,
         repair=repair_choice(choices.repair),
         stamp=surroundings.stamp,
+        quarantine_bytes=settings.quarantine_bytes,
     )
 
 

@@ -72,6 +72,11 @@ def run_summary(report: RunReport, width: int) -> str:
         lines += [f"Index was damaged: {was}. Repaired:", *map(_step, repair.plan.steps())]
     if report.index_after:
         lines.append(f"Index: {report.index_after.status.replace('_', ' ')}.")
+    if report.pruned:
+        megabytes = sum(folder.size for folder in report.pruned) / 1e6
+        lines.append(
+            f"Removed: {len(report.pruned)} replaced index folder(s), {megabytes:,.1f} MB."
+        )
     spent = ", ".join(f"{stage} {took:.1f} s" for stage, took in report.seconds.items())
     if spent:
         lines.append(f"Time: {spent}.")

@@ -9,7 +9,8 @@ import typer
 
 from mempalace_toolkit import __version__
 from mempalace_toolkit.cli.boundary import end_with, print_json, tell
-from mempalace_toolkit.cli.index_commands import check, quarantine_app, repair
+from mempalace_toolkit.cli.index_commands import check, repair
+from mempalace_toolkit.cli.quarantine_commands import quarantine_app
 from mempalace_toolkit.errors import ExitCode
 
 if TYPE_CHECKING:

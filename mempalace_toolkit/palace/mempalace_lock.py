@@ -12,6 +12,7 @@ from pathlib import Path
 from mempalace_toolkit.errors import PalaceBusyError
 from mempalace_toolkit.files import private_folder, write_undone
 from mempalace_toolkit.palace.lock import mempalace_holder
+from mempalace_toolkit.palace.open_elsewhere import refuse_while_open_elsewhere
 
 _HOLDER_AT = 1  # byte 0 is MemPalace's own, see mempalace/palace/palace_lock.py
 
@@ -20,7 +21,8 @@ _HOLDER_AT = 1  # byte 0 is MemPalace's own, see mempalace/palace/palace_lock.py
 def hold_mempalace_lock(palace: Path, home: Path) -> Iterator[int]:
     """Hold it for the length of a `with` block; yields the descriptor, for children to inherit.
 
-    Raises PalaceBusyError, naming the holder, and WriteUndoneError.
+    Raises PalaceBusyError, naming the holder or whoever has the palace open without holding
+    the lock, and WriteUndoneError.
     """
     key = hashlib.sha256(os.path.realpath(palace).encode()).hexdigest()[:16]
     file = private_folder(home / ".mempalace" / "locks") / f"mine_palace_{key}.lock"
@@ -39,6 +41,7 @@ def hold_mempalace_lock(palace: Path, home: Path) -> Iterator[int]:
             ) from error
         os.ftruncate(descriptor, _HOLDER_AT)
         os.pwrite(descriptor, f"{os.getpid()} mempalace-toolkit repair".encode(), _HOLDER_AT)
+        refuse_while_open_elsewhere(palace)
         yield descriptor
     finally:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Segments set aside under MemPalace's names: who they are, setting aside, back, and pruning."""
+"""Segments set aside under MemPalace's names: who they are, why, setting aside, and back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from mempalace_toolkit.palace.check import check_palace
 from mempalace_toolkit.palace.exchange import exchange, sync_folder
 from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.location import DATABASE, PalaceLocation
+from mempalace_toolkit.palace.replaced import noted
 
 Reason = Literal["drift", "corrupt"]
 
@@ -54,6 +56,7 @@ class Quarantined:
     """A segment folder that was set aside. `stamp` is local time as YYYYMMDD-HHMMSS.
 
     `size` is bytes on the disk; a sparse file counts what it takes, not what it claims.
+    `kinds` are the findings for which a repair replaced it, None where no repair did.
     """
 
     folder: Path
@@ -61,14 +64,24 @@ class Quarantined:
     reason: str
     stamp: str
     size: int
+    kinds: tuple[str, ...] | None = None
 
+    def moment(self) -> datetime | None:
+        """When it was set aside, in local time; None where the name tells no time."""
+        with suppress(ValueError):
+            return datetime.strptime(self.stamp[:15], _STAMP)
+        return None
 
-@dataclass(frozen=True, slots=True)
-class PrunePlan:
-    """Which quarantined folders go, oldest first, and which stay though over budget."""
-
-    remove: tuple[Quarantined, ...]
-    needed: tuple[Quarantined, ...]
+    def as_json(self) -> dict[str, object]:
+        """The object under `pruned` and `quarantined`; `kinds` is null where not known."""
+        return {
+            "name": self.folder.name,
+            "segment": self.segment,
+            "reason": self.reason,
+            "kinds": None if self.kinds is None else list(self.kinds),
+            "stamp": self.stamp,
+            "size": self.size,
+        }
 
 
 def quarantine_stale_hnsw(palace_path: str, stale_seconds: float = 3600.0) -> list[str]:
@@ -144,7 +157,8 @@ def list_quarantined(palace: Path) -> tuple[Quarantined, ...]:
     for folder in palace.iterdir():
         match = _NAME.fullmatch(folder.name)
         if match and folder.is_dir() and not folder.is_symlink():
-            found.append(Quarantined(folder, match[1], match[2], match[3], _bytes_taken(folder)))
+            size, kinds = _bytes_taken(folder), noted(folder)
+            found.append(Quarantined(folder, match[1], match[2], match[3], size, kinds))
     return tuple(sorted(found, key=lambda one: (one.stamp, one.folder.name)))
 
 
@@ -172,24 +186,3 @@ def restore(palace: Path, name: str) -> Path:
         (palace / name).rename(target)
         sync_folder(palace)
     return target
-
-
-def plan_prune(
-    quarantined: Iterable[Quarantined], needed: frozenset[Path], budget_bytes: int
-) -> PrunePlan:
-    """Which folders to remove, oldest first, until the rest fits the budget.
-
-    `needed` are the folders that hold the only provable copy of a vector: they stay.
-    """
-    folders = sorted(quarantined, key=lambda one: (one.stamp, one.folder.name))
-    taken = sum(one.size for one in folders)
-    remove, kept = [], []
-    for one in folders:
-        if taken <= budget_bytes:
-            break
-        if one.folder in needed:
-            kept.append(one)
-            continue
-        remove.append(one)
-        taken -= one.size
-    return PrunePlan(tuple(remove), tuple(kept))

@@ -14,7 +14,7 @@ from mempalace_toolkit.mining.selection import plan_sessions
 from mempalace_toolkit.palace.drawers import count_drawers, roll_back_journal
 from mempalace_toolkit.palace.lock import palace_lock
 from mempalace_toolkit.pipeline.filing import file_pages
-from mempalace_toolkit.pipeline.index import keep_sound, repair_setting
+from mempalace_toolkit.pipeline.index import keep_sound, prune_replaced, repair_setting
 from mempalace_toolkit.pipeline.reading import (
     known_lines,
     left_unread,
@@ -79,6 +79,7 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
                     file_pages(ledger, request, observer, report, (lock, log))
                 finally:
                     keep_sound(request, observer, report)
+            prune_replaced(request, report)
         except ToolkitError as error:
             report.error = error
         look_at_palace(ledger, palace, request.spool)

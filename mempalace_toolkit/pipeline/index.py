@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mempalace_toolkit.errors import DamageLeftError
@@ -11,7 +12,9 @@ from mempalace_toolkit.palace.deep import DeepCheck
 from mempalace_toolkit.palace.drawers import roll_back_journal
 from mempalace_toolkit.palace.embedding import palace_embedder
 from mempalace_toolkit.palace.healing import heal
-from mempalace_toolkit.palace.rebuild_steps import RepairSetting
+from mempalace_toolkit.palace.pruning import plan_unattended_pruning, prune
+from mempalace_toolkit.palace.repair import RepairResult, RepairSetting
+from mempalace_toolkit.palace.replaced import note_replaced
 from mempalace_toolkit.pipeline.request import RunRequest, timed
 from mempalace_toolkit.report import Observer, RunReport
 
@@ -34,11 +37,29 @@ def keep_sound(request: RunRequest, observer: Observer, report: RunReport) -> No
     report.index_after = healing.after
     if healing.result is not None:
         report.repairs.append(healing.result)
+        note_kept(healing.result)
     if not healing.sound:
         raise DamageLeftError(
             f"the palace's index is damaged: {healing.after.detail}",
             "mempalace-toolkit repair --dry-run shows what can be done",
         )
+
+
+def note_kept(result: RepairResult) -> None:
+    """Note what a repair replaced by an index that answers: a later run may remove it."""
+    for one in result.collections:
+        if one.kept and one.proof.holds:
+            note_replaced(Path(one.kept), one.plan.kinds)
+
+
+def prune_replaced(request: RunRequest, report: RunReport) -> None:
+    """Remove what earlier repairs replaced, beyond the budget, where this run found no damage."""
+    before, after = report.index_before, report.index_after
+    clean = before and after and before.status == after.status == "sound"
+    if clean and not report.repairs and request.repair != "never":
+        palace = request.palace
+        plan = plan_unattended_pruning(palace, request.quarantine_bytes, request.stamp)
+        report.pruned += prune(palace.path, plan)
 
 
 def repair_setting(request: RunRequest, observer: Observer) -> RepairSetting:

@@ -40,6 +40,7 @@ class RunRequest:
     stall: float = 900.0
     repair: Repair = "auto"
     stamp: str = "19700101-000000"
+    quarantine_bytes: int = 2_000_000_000
 
     @property
     def ledger(self) -> Path:

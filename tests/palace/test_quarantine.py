@@ -21,10 +21,10 @@ from mempalace_toolkit.errors import UsageError
 from mempalace_toolkit.palace import exchange as exchanging
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.plan import needed_folders
+from mempalace_toolkit.palace.pruning import plan_prune
 from mempalace_toolkit.palace.quarantine import (
     aside_name,
     list_quarantined,
-    plan_prune,
     quarantine_stale_hnsw,
     restore,
     set_aside,
@@ -162,7 +162,11 @@ def test_pruning_takes_the_oldest_until_the_budget_holds_and_keeps_what_is_neede
     assert plan_prune(every, frozenset(), 3 * budget).remove == ()
     assert plan_prune(every, frozenset(), budget).remove == (oldest, second)
     planned = plan_prune(every, frozenset({oldest.folder}), budget)
-    assert (planned.remove, planned.needed) == ((second, newest), (oldest,))
+    assert (planned.remove, planned.needed, planned.kept) == (
+        (second, newest),
+        (oldest,),
+        (oldest,),
+    )
 
 
 def test_a_sparse_file_counts_what_it_takes(victim: Victim) -> None:
