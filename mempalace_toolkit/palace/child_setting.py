@@ -13,14 +13,19 @@ from typing import Any
 
 def begin() -> dict[str, Any]:
     """Settle this process and read its task, the first line of stdin."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    end_with_parent()
     task: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
     limit = int(task["largest_file"])
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     return task
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process when its parent is gone."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def answer(content: Mapping[str, object]) -> None:

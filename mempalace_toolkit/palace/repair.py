@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from mempalace_toolkit.palace.records import CollectionRecord, read_records
 from mempalace_toolkit.palace.reembedding import compare_sample, embed_missing
 from mempalace_toolkit.palace.repair_work import RepairSetting, Step, Work
 from mempalace_toolkit.palace.spawn import ChildTask, run_child
+from mempalace_toolkit.palace.warm import warm_children
 
 __all__ = ["RepairResult", "RepairSetting", "repair_palace"]
 
@@ -94,7 +96,8 @@ def repair_palace(palace: PalaceLocation, plan: RepairPlan, setting: RepairSetti
     started = time.monotonic()
     if plan.grade == "nothing":
         return RepairResult(plan, (), check_palace(palace), time.monotonic() - started)
-    with hold_mempalace_lock(palace.path, setting.home):
+    warm = warm_children(setting.environment) if plan.collections else nullcontext()
+    with hold_mempalace_lock(palace.path, setting.home), warm:
         setting.before_step("sweep")
         _sweep(palace)
         if plan.rolls_back:

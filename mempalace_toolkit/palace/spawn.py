@@ -10,11 +10,10 @@ import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from mempalace_toolkit.errors import MempalaceError
+from mempalace_toolkit.palace.warm import PACKAGES, ForkedChild, fork_child, settled
 
-_PACKAGES = Path(__file__).parents[2]
 _LAST_LINES = 4000
 
 
@@ -23,7 +22,7 @@ class ChildTask:
     """What to run: a module of this package, its task as JSON, and what it may use.
 
     `largest_file` in bytes ends a child that writes beyond it, as a damaged index made
-    chromadb do (138 GB). `inherited` descriptors stay open in it: a lock is held until it ends.
+    chromadb do (138 GB).
     """
 
     module: str
@@ -31,7 +30,6 @@ class ChildTask:
     environment: Mapping[str, str]
     seconds: float
     largest_file: int
-    inherited: tuple[int, ...] = ()
 
 
 def run_child(what: ChildTask, stream: Iterable[bytes] = ()) -> dict[str, object]:
@@ -40,19 +38,8 @@ def run_child(what: ChildTask, stream: Iterable[bytes] = ()) -> dict[str, object
     The task is the first line on its stdin, `stream` what follows. Raises MempalaceError where
     it failed, died by a signal, or took longer than `seconds`.
     """
-    settled = {"ANONYMIZED_TELEMETRY": "False", "PYTHONUNBUFFERED": "1"}
-    settled["PYTHONPATH"] = str(_PACKAGES)
     task = {**what.task, "largest_file": what.largest_file}
-    child = subprocess.Popen(
-        [sys.executable, "-m", f"mempalace_toolkit.palace.{what.module}"],
-        cwd=_PACKAGES,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**what.environment, **settled},
-        pass_fds=what.inherited,
-        start_new_session=True,
-    )
+    child = fork_child(what.module) or _start(what)
     timer = threading.Timer(what.seconds, child.kill)
     timer.start()
     try:
@@ -68,6 +55,18 @@ def run_child(what: ChildTask, stream: Iterable[bytes] = ()) -> dict[str, object
         child.kill()
         child.wait()
     return _answer(what, code, said, "took too long" if expired and code else told)
+
+
+def _start(what: ChildTask) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", f"mempalace_toolkit.palace.{what.module}"],
+        cwd=PACKAGES,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=settled(what.environment),
+        start_new_session=True,
+    )
 
 
 class _Collected:
@@ -89,7 +88,9 @@ class _Collected:
         return self._kept.decode("utf-8", "replace").strip()
 
 
-def _feed(child: subprocess.Popen[bytes], task: bytes, stream: Iterable[bytes]) -> None:
+def _feed(
+    child: subprocess.Popen[bytes] | ForkedChild, task: bytes, stream: Iterable[bytes]
+) -> None:
     """Write all; a child that has died is found by its status."""
     pipe = child.stdin
     assert pipe is not None
