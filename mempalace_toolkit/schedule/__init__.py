@@ -1,0 +1,1 @@
+"""Runs the jobs unattended: one schedule language, three schedulers, and what became of it."""

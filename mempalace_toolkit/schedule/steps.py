@@ -1,0 +1,178 @@
+"""What an installation or a removal consists of: a plan to print, carried out whole or undone."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from mempalace_toolkit.errors import WriteUndoneError
+from mempalace_toolkit.files import write_undone
+from mempalace_toolkit.schedule.account import Account, call
+
+_PAUSE = 0.5
+_Undo = list[Callable[[], object]]
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFile:
+    """Put `content` where `path` is; None: remove the file."""
+
+    path: Path
+    content: bytes | None
+
+    def __str__(self) -> str:
+        return f"{'remove' if self.content is None else 'write'} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class MakeFolder:
+    """Make a folder for its owner alone, and those above it."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"make {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class DropFolders:
+    """Remove a folder if it is empty, then those above it, up to but without `above`."""
+
+    path: Path
+    above: Path
+
+    def __str__(self) -> str:
+        return f"remove {self.path} if it is empty"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Call a program. `undo` takes it back; `tries` is how often a failing one is called."""
+
+    command: tuple[str, ...]
+    feed: bytes | None = None
+    undo: Run | None = None
+    tries: int = 1
+    may_fail: bool = False
+
+    def __str__(self) -> str:
+        return "run " + " ".join(self.command)
+
+
+Step = WriteFile | MakeFolder | DropFolders | Run
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in order; none of them: nothing is to be done. `settle` is run after an undo."""
+
+    scheduler: str
+    job: str
+    steps: tuple[Step, ...]
+    settle: tuple[Run, ...] = ()
+
+    def lines(self) -> list[str]:
+        """The plan for a person."""
+        return [str(step) for step in self.steps]
+
+
+def apply(plan: Plan, account: Account) -> None:
+    """Carry out all steps. Raises WriteUndoneError where one fails: then none was."""
+    undo: _Undo = []
+    try:
+        for step in plan.steps:
+            _take(step, account, undo)
+    except BaseException:
+        for take_back in reversed(undo):
+            with suppress(OSError, WriteUndoneError):
+                take_back()
+        if undo:
+            for step in plan.settle:
+                call(step.command, account)
+        raise
+
+
+def _take(step: Step, account: Account, undo: _Undo) -> None:
+    """Carry out one step, and note what takes it back."""
+    if isinstance(step, Run):
+        taken_back = step.undo
+        _run(step, account)
+        if taken_back:
+            undo.append(lambda: _run(taken_back, account))
+        return
+    if isinstance(step, DropFolders):
+        _drop(step.path, step.above)
+        return
+    path = step.path
+    try:
+        if isinstance(step, MakeFolder):
+            _make(path, 0o700, undo)
+            return
+        if step.content is not None:
+            _make(path.parent, 0o755, undo)
+        before = _content(path)
+        _put(path, step.content)
+        undo.append(lambda: _put(path, before))
+    except OSError as error:
+        raise write_undone(path, error) from error
+
+
+def _run(step: Run, account: Account) -> None:
+    for left in reversed(range(step.tries)):
+        ended = call(step.command, account, step.feed)
+        if ended.code == 0 or step.may_fail:
+            return
+        if left:
+            time.sleep(_PAUSE)
+    said = ended.err or ended.text.strip() or "it said nothing"
+    raise WriteUndoneError(
+        f"`{' '.join(step.command)}` failed ({ended.code}): {said}",
+        "what was begun was undone; run it by hand to see more, then try again",
+    )
+
+
+def _make(folder: Path, mode: int, undo: _Undo) -> None:
+    for path in reversed([folder, *folder.parents]):
+        if not path.is_dir():
+            path.mkdir(mode=mode)
+            undo.append(path.rmdir)
+
+
+def _drop(folder: Path, above: Path) -> None:
+    for path in [folder, *folder.parents]:
+        if path == above or not path.is_relative_to(above):
+            return
+        with suppress(FileNotFoundError):
+            try:
+                path.rmdir()
+            except OSError:
+                return
+
+
+def _content(path: Path) -> bytes | None:
+    with suppress(FileNotFoundError):
+        return path.read_bytes()
+    return None
+
+
+def _put(path: Path, content: bytes | None) -> None:
+    """Write a file whole, or remove it."""
+    if content is None:
+        path.unlink(missing_ok=True)
+        return
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        # launchd takes no file that others may write to, whatever the umask.
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
