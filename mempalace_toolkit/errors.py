@@ -82,6 +82,14 @@ class MempalaceError(ToolkitError):
     exit_code = ExitCode.MEMPALACE
 
 
+class TimeLimitError(ToolkitError):
+    """The run took longer than it was allowed to, and was ended."""
+
+    kind = "time_limit"
+    exit_code = ExitCode.MEMPALACE
+    retryable = True
+
+
 class ModelError(ToolkitError):
     """The embedding model is not on this machine and could not be made present."""
 

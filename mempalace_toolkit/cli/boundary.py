@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable
 
+from mempalace_toolkit.cli.interruption import Terminated, obey_sigterm
 from mempalace_toolkit.errors import ExitCode, ToolkitError
 from mempalace_toolkit.report import SCHEMA_VERSION, error_status
 
@@ -19,6 +21,7 @@ def end_with(command: str, as_json: bool, verbose: int, work: Callable[[], int])
     An expected failure is one line and its remedy. A bug keeps its traceback and exits 1.
     """
     _make_printable(as_json)
+    obey_sigterm()
     try:
         return work()
     except ToolkitError as error:
@@ -30,9 +33,10 @@ def end_with(command: str, as_json: bool, verbose: int, work: Callable[[], int])
         if error.hint:
             tell(f"  {error.hint}")
         return error.exit_code
-    except KeyboardInterrupt:
-        tell(f"{command}: interrupted; what was begun is made up for by the next run")
-        return 130
+    except KeyboardInterrupt as interruption:
+        ended = "ended by SIGTERM" if isinstance(interruption, Terminated) else "interrupted"
+        tell(f"{command}: {ended}; what was begun is made up for by the next run")
+        return exit_of_interruption(interruption)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
@@ -43,6 +47,12 @@ def _make_printable(as_json: bool) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8" if as_json else None, errors="replace")
+
+
+def exit_of_interruption(interruption: KeyboardInterrupt) -> int:
+    """The exit status as a shell tells it: 128 and the signal's number."""
+    ended_by = signal.SIGTERM if isinstance(interruption, Terminated) else signal.SIGINT
+    return 128 + ended_by
 
 
 def failure(command: str, error: ToolkitError) -> dict[str, object]:

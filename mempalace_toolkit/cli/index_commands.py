@@ -19,6 +19,7 @@ from mempalace_toolkit.cli.palace_options import (
 from mempalace_toolkit.errors import DamageLeftError, ExitCode, ToolkitError, UsageError
 
 if TYPE_CHECKING:
+    from mempalace_toolkit.cli.run_history import Outcome
     from mempalace_toolkit.palace.embedding import Embed
     from mempalace_toolkit.palace.index import IndexReport
     from mempalace_toolkit.palace.location import PalaceLocation
@@ -69,13 +70,22 @@ def repair(
     """Repair the palace's index from the vectors that it still holds."""
 
     def work() -> int:
+        from mempalace_toolkit.cli.environment import Surroundings
+        from mempalace_toolkit.cli.run_history import Outcome, with_history
+
         request = index_request(palace, f"{NAME} repair", wait)
-        return _repair(request, dry_run, yes, as_json)
+        if dry_run:
+            return _repair(request, Outcome(), True, yes, as_json)
+        return with_history(
+            Surroundings.of_process(),
+            request.command,
+            lambda outcome: _repair(request, outcome, False, yes, as_json),
+        )
 
     raise typer.Exit(end_with(f"{NAME} repair", as_json, 0, work))
 
 
-def _repair(request: RunRequest, dry_run: bool, yes: bool, as_json: bool) -> int:
+def _repair(request: RunRequest, outcome: Outcome, dry_run: bool, yes: bool, as_json: bool) -> int:
     from mempalace_toolkit.palace.index import check_index
     from mempalace_toolkit.palace.plan import plan_repair
 
@@ -86,15 +96,16 @@ def _repair(request: RunRequest, dry_run: bool, yes: bool, as_json: bool) -> int
         print("\n".join(f"  {line}" for line in plan.steps()))
     if plan.grade == "refuse":
         error = DamageLeftError(plan.refusal, "restore the palace from a backup")
+        outcome.status, outcome.error = "damaged", error.kind
         return _end(request, as_json, report, plan, error=error)
     if plan.grade == "nothing" or dry_run:
         return _end(request, as_json, report, plan)
     if not yes and sys.stdin.isatty() and not typer.confirm("Repair it?", err=True):
         raise DamageLeftError("nothing was changed", f"{NAME} repair --yes does not ask")
-    return _do(request, as_json, plan)
+    return _do(request, outcome, as_json, plan)
 
 
-def _do(request: RunRequest, as_json: bool, plan: RepairPlan) -> int:
+def _do(request: RunRequest, outcome: Outcome, as_json: bool, plan: RepairPlan) -> int:
     from mempalace_toolkit.cli.progress import progress_for
     from mempalace_toolkit.pipeline.by_hand import repair_now
 
@@ -107,7 +118,9 @@ def _do(request: RunRequest, as_json: bool, plan: RepairPlan) -> int:
                 print(f"  the old index stays as {one.kept.rpartition('/')[2]}")
         print("The index is sound." if result.sound else "The index is still damaged.")
     error = None
+    outcome.status, outcome.repaired = "ok", True
     if not result.sound:
+        outcome.status, outcome.error = "damaged", DamageLeftError.kind
         found = after.detail if after.status == "damaged" else "it does not answer for all drawers"
         error = DamageLeftError(
             f"the palace's index is still damaged: {found}", "restore the palace from a backup"

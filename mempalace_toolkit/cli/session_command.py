@@ -16,6 +16,7 @@ import typer
 
 from mempalace_toolkit import __version__
 from mempalace_toolkit.cli.boundary import end_with, print_json, tell
+from mempalace_toolkit.cli.interruption import limited_to
 from mempalace_toolkit.errors import ExitCode, StoreUnreadableError, UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from mempalace_toolkit.pipeline import Repair, RunRequest
     from mempalace_toolkit.report import RunReport
     from mempalace_toolkit.sessions.model import Agent, Store
+
+LONGEST_LIMIT = 10_000_000
+"""Seconds of a time limit: some 115 days, which every timer takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Choices:
     include_subagents: bool
     repair: str
     wait: float | None
+    time_limit: int
     verbose: int
     quiet: bool
 
@@ -102,6 +107,15 @@ def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str
             float | None,
             typer.Option(metavar="SECONDS", min=0, help="How long to wait for a busy palace (60)."),
         ] = None,
+        time_limit: Annotated[
+            int,
+            typer.Option(
+                metavar="SECONDS",
+                min=0,
+                max=LONGEST_LIMIT,
+                help="End the run after this long, with exit status 70; 0 is never.",
+            ),
+        ] = 0,
         verbose: Annotated[
             int, typer.Option("-v", "--verbose", count=True, help="More on stderr.")
         ] = 0,
@@ -123,6 +137,7 @@ def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str
             include_subagents=include_subagents,
             repair="never" if no_repair else repair,
             wait=wait,
+            time_limit=time_limit,
             verbose=verbose,
             quiet=quiet,
         )
@@ -144,10 +159,28 @@ def _work(agent_command: Callable[[], AgentCommand], choices: Choices) -> Callab
 
 
 def _take(command: AgentCommand, choices: Choices, surroundings: Surroundings) -> int:
-    """Open the store and run or survey; the exit status."""
+    """Do the job, or survey it; the exit status. A scheduled run is noted even without a store."""
+    from mempalace_toolkit.cli.run_history import Outcome, is_scheduled, with_history
+
     places = [choices.store] if choices.store else command.locate(surroundings)
-    if not places:
-        return _nothing_to_do(command, choices, surroundings)
+
+    def work(outcome: Outcome) -> int:
+        if not places:
+            return _nothing_to_do(command, choices, surroundings)
+        with limited_to(choices.time_limit):
+            report = _reported(command, places, choices, surroundings)
+        outcome.take(report)
+        return _tell_report(report, choices)
+
+    if choices.dry_run or not (places or is_scheduled(surroundings)):
+        return work(Outcome())
+    return with_history(surroundings, command.name, work)
+
+
+def _reported(
+    command: AgentCommand, places: Sequence[Path], choices: Choices, surroundings: Surroundings
+) -> RunReport:
+    """Open the store and run or survey."""
     request = _request(command, choices, surroundings)
     with closing(command.open_store(places)) as store:
         report = _survey_or_run(store, request, choices, surroundings)
@@ -159,7 +192,7 @@ def _take(command: AgentCommand, choices: Choices, surroundings: Surroundings) -
                 "--dry-run --json lists the ids",
             )
         report.error = StoreUnreadableError(unread[0].message, "see the findings")
-    return _tell_report(report, choices)
+    return report
 
 
 def _survey_or_run(
