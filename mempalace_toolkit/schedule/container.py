@@ -1,0 +1,18 @@
+"""What a container engine says of a container."""
+
+from __future__ import annotations
+
+from mempalace_toolkit.schedule.account import Account, call
+from mempalace_toolkit.schedule.state import ContainerState
+
+
+def state(engine: str, name: str, account: Account) -> ContainerState:
+    """Whether the container of exactly that name runs. The engine may be down, or not there."""
+    form = "{{.Names}}\t{{.State}}"
+    ended = call((engine, "ps", "--all", "--format", form), account, seconds=30)
+    if ended.code != 0:
+        return "engine down"
+    states = dict(line.split("\t", 1) for line in ended.text.splitlines() if "\t" in line)
+    if name not in states:
+        return "missing"
+    return "running" if states[name].strip().lower() == "running" else "stopped"
