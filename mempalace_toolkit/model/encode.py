@@ -9,6 +9,7 @@ is shorter.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,14 @@ TOKENS = 256
 DIMENSION = 384
 
 
-def encode(folder: Path, texts: Sequence[str], padded: bool = False) -> NDArray[np.float32]:
-    """One vector a text, rows of 384. Raises whatever onnxruntime and tokenizers raise."""
+def encode(
+    folder: Path, texts: Sequence[str], padded: bool = False, threads: int = 1
+) -> NDArray[np.float32]:
+    """One vector a text, rows of 384. Raises whatever onnxruntime and tokenizers raise.
+
+    Each thread takes a text at a time: onnxruntime's own threads wait for each other inside
+    every text, and took 2.1 times as much processor time on a busy machine of two cores.
+    """
     import onnxruntime  # type: ignore[import-untyped, unused-ignore]
     from tokenizers import Tokenizer
 
@@ -32,10 +39,12 @@ def encode(folder: Path, texts: Sequence[str], padded: bool = False) -> NDArray[
         tokenizer.no_padding()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
         str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
     )
-    rows = [_encode_one(session, tokenizer.encode(text)) for text in texts]
+    with ThreadPoolExecutor(threads) as pool:
+        rows = list(pool.map(lambda text: _encode_one(session, tokenizer.encode(text)), texts))
     return np.concatenate(rows) if rows else np.zeros((0, DIMENSION), np.float32)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mempalace_toolkit.model.encode import encode
@@ -12,7 +13,8 @@ from mempalace_toolkit.palace.child_setting import answer, begin
 def main() -> None:
     """Embed, and print the vectors as lists."""
     task = begin()
-    answer({"vectors": encode(model_folder(Path.home()), task["texts"]).tolist()})
+    vectors = encode(model_folder(Path.home()), task["texts"], threads=os.cpu_count() or 1)
+    answer({"vectors": vectors.tolist()})
 
 
 if __name__ == "__main__":

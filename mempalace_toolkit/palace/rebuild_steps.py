@@ -21,7 +21,7 @@ from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.prove import prove_collection
 from mempalace_toolkit.palace.quarantine import UNSAFE_KINDS, aside_name
 from mempalace_toolkit.palace.rebuild import build_index, scratch_folder
-from mempalace_toolkit.palace.reembedding import compare_sample, embed_missing
+from mempalace_toolkit.palace.reembedding import begin_sample, compare_sample, embed_missing
 from mempalace_toolkit.palace.repair_work import RepairSetting, Step, Work
 from mempalace_toolkit.palace.watermark_writing import advance_watermark, undo_watermark
 
@@ -112,6 +112,16 @@ def check_again(work: Work) -> None:
         )
 
 
+def put_back(work: Work) -> None:
+    """Give a collection its old index back, after its repair was done; the new one stays aside."""
+    if work.kept is not None and work.built is not None:
+        exchange(work.kept, work.live)
+    elif work.kept is not None:
+        work.kept.rename(work.live)
+    elif work.built is not None:
+        work.live.rename(aside_name(work.live, "drift", work.setting.stamp))
+
+
 def clean(work: Work) -> None:
     """Remove the scratch folder; what was done stays."""
     work.undo.pop_all()
@@ -121,9 +131,10 @@ def clean(work: Work) -> None:
 STEPS: tuple[Step, ...] = (
     ("room", find_room),
     ("embed", embed_missing),
-    ("sample", compare_sample),
+    ("sample", begin_sample),
     ("build", build),
     ("try", try_built),
+    ("compare", compare_sample),
     ("place", place),
     ("exchange", swap),
     ("watermark", watermark),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from mempalace_toolkit.errors import DamageLeftError, ModelError
 from mempalace_toolkit.palace.records import read_documents
-from mempalace_toolkit.palace.repair_work import Work
+from mempalace_toolkit.palace.repair_work import Sample, Work
 
 ALIKE = 0.999
 _EMBED_BATCH = 256
@@ -42,8 +44,8 @@ def _require_dimension(work: Work, dimension: int) -> None:
         )
 
 
-def compare_sample(work: Work) -> None:
-    """Embed a few drawers again and compare. Raises DamageLeftError where they differ.
+def begin_sample(work: Work) -> None:
+    """Begin to embed a few salvaged drawers again, while the next steps are done.
 
     Those that a folder gave are sampled, the ones touched last first of all: a copy that is
     older than it seems lacks them.
@@ -64,9 +66,20 @@ def compare_sample(work: Work) -> None:
     if not told:
         work.unsampled = "the drawers have no text"
         return
-    again = work.setting.embed([texts[int(found.record.row_ids[place])] for place in told])
+    thread = ThreadPoolExecutor(1)
+    wanted = [texts[int(found.record.row_ids[place])] for place in told]
+    again = thread.submit(work.setting.embed, wanted)
+    thread.shutdown(wait=False)
+    work.sample = Sample(told, again)
+
+
+def compare_sample(work: Work) -> None:
+    """Compare the sample with what was salvaged. Raises DamageLeftError where they differ."""
+    if work.sample is None:
+        return
+    told, again = work.sample.places, work.sample.vectors.result()
     _require_dimension(work, again.shape[1])
-    held = found.vectors(np.array(told)).astype(np.float64)
+    held = work.found.vectors(np.array(told)).astype(np.float64)
     lengths = np.linalg.norm(held, axis=1) * np.linalg.norm(again, axis=1)
     alike = np.sum(held * again, axis=1) / np.where(lengths > 0, lengths, 1)
     wrong = int(np.count_nonzero(~(alike > ALIKE)))

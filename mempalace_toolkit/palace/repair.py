@@ -15,6 +15,7 @@ from pathlib import Path
 from mempalace_toolkit.errors import DamageLeftError
 from mempalace_toolkit.files import write_undone
 from mempalace_toolkit.palace.check import check_palace
+from mempalace_toolkit.palace.database_plan import DatabasePlan
 from mempalace_toolkit.palace.drawers import roll_back_journal
 from mempalace_toolkit.palace.findings import KINDS, Finding
 from mempalace_toolkit.palace.location import PalaceLocation
@@ -29,9 +30,10 @@ from mempalace_toolkit.palace.plan import (
 )
 from mempalace_toolkit.palace.prove import Proof, prove_collection
 from mempalace_toolkit.palace.rebuild import remove_scratch, stream
-from mempalace_toolkit.palace.rebuild_steps import STEPS, find_room
+from mempalace_toolkit.palace.rebuild_palace import rebuilt_database
+from mempalace_toolkit.palace.rebuild_steps import STEPS, find_room, put_back
 from mempalace_toolkit.palace.records import CollectionRecord, read_records
-from mempalace_toolkit.palace.reembedding import compare_sample, embed_missing
+from mempalace_toolkit.palace.reembedding import begin_sample, compare_sample, embed_missing
 from mempalace_toolkit.palace.repair_work import RepairSetting, Step, Work
 from mempalace_toolkit.palace.spawn import ChildTask, run_child
 from mempalace_toolkit.palace.warm import warm_children
@@ -61,12 +63,16 @@ class CollectionResult:
 
 @dataclass(frozen=True, slots=True)
 class RepairResult:
-    """What was done for the palace, and what a check finds now."""
+    """What was done for the palace, and what a check finds now.
+
+    `kept` is the damaged database's new name, where it was replaced.
+    """
 
     plan: RepairPlan
     collections: tuple[CollectionResult, ...]
     findings: tuple[Finding, ...]
-    seconds: float
+    seconds: float = 0.0
+    kept: str = ""
 
     @property
     def sound(self) -> bool:
@@ -96,7 +102,8 @@ def repair_palace(palace: PalaceLocation, plan: RepairPlan, setting: RepairSetti
     started = time.monotonic()
     if plan.grade == "nothing":
         return RepairResult(plan, (), check_palace(palace), time.monotonic() - started)
-    warm = warm_children(setting.environment) if plan.collections else nullcontext()
+    children = plan.collections or plan.database
+    warm = warm_children(setting.environment) if children else nullcontext()
     with hold_mempalace_lock(palace.path, setting.home), warm:
         setting.before_step("sweep")
         _sweep(palace)
@@ -109,12 +116,49 @@ def repair_palace(palace: PalaceLocation, plan: RepairPlan, setting: RepairSetti
         )
         if current.grade == "refuse":
             raise DamageLeftError(current.refusal, "restore the palace from a backup")
-        results = [
-            _repair_collection(palace, name.collection, findings, setting)
-            for name in current.collections
-        ]
-        left = check_palace(palace)
-    return RepairResult(current, tuple(results), left, time.monotonic() - started)
+        if current.database is not None:
+            result = _repair_with_database(palace, current, current.database, setting)
+        else:
+            results = _repair_collections(palace, current, findings, setting)
+            result = RepairResult(current, results, check_palace(palace))
+    return replace(result, seconds=time.monotonic() - started)
+
+
+def _repair_with_database(
+    palace: PalaceLocation, plan: RepairPlan, database: DatabasePlan, setting: RepairSetting
+) -> RepairResult:
+    """First the database, then the indexes that it shows to be damaged; all of it or nothing."""
+    with rebuilt_database(palace, database, setting) as rebuilt:
+        findings = check_palace(palace)
+        needed = plan_repair(palace, findings)
+        if needed.grade in ("refuse", "rebuild_palace"):
+            raise DamageLeftError(
+                f"the recovered database is damaged: {needed.steps()[0]}: undone",
+                "restore the palace from a backup",
+            )
+        results = _repair_collections(palace, needed, findings, setting, rebuilt.undo)
+        done = replace(plan, collections=needed.collections)
+        result = RepairResult(done, results, check_palace(palace), kept=str(rebuilt.kept))
+        if not result.sound:
+            left = next((one.message for one in result.findings if not one.harmless), "")
+            raise DamageLeftError(
+                f"the palace is not sound with its recovered database ({left}): undone",
+                "restore the palace from a backup",
+            )
+    return result
+
+
+def _repair_collections(
+    palace: PalaceLocation,
+    plan: RepairPlan,
+    findings: Sequence[Finding],
+    setting: RepairSetting,
+    outer: ExitStack | None = None,
+) -> tuple[CollectionResult, ...]:
+    return tuple(
+        _repair_collection(palace, one.collection, findings, setting, outer)
+        for one in plan.collections
+    )
 
 
 def _known_only_to(plan: RepairPlan) -> list[Finding]:
@@ -134,7 +178,11 @@ def _sweep(palace: PalaceLocation) -> None:
 
 
 def _repair_collection(
-    palace: PalaceLocation, name: str, findings: Sequence[Finding], setting: RepairSetting
+    palace: PalaceLocation,
+    name: str,
+    findings: Sequence[Finding],
+    setting: RepairSetting,
+    outer: ExitStack | None,
 ) -> CollectionResult:
     started = time.monotonic()
     record = _record(palace, name)
@@ -142,6 +190,8 @@ def _repair_collection(
     work = _work(palace, record, own, setting)
     topping_up = work.plan.grade == "top_up"
     run_steps(work, TOP_UP_STEPS if topping_up else STEPS)
+    if outer is not None:
+        outer.callback(put_back, work)
     setting.before_step("prove")
     proof = prove_collection(palace, work.found, setting.environment, name)
     return CollectionResult(
@@ -201,7 +251,8 @@ def add_missing(work: Work) -> None:
 
 TOP_UP_STEPS: tuple[Step, ...] = (
     ("room", find_room),
+    ("sample", begin_sample),
     ("embed", embed_missing),
-    ("sample", compare_sample),
+    ("compare", compare_sample),
     ("add", add_missing),
 )

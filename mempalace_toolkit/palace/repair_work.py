@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mempalace_toolkit.palace.embedding import Embed
 from mempalace_toolkit.palace.location import PalaceLocation
@@ -31,6 +35,14 @@ class RepairSetting:
     before_step: Callable[[str], None] = lambda _: None
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Drawers by position, and their vectors as the model gives them now, a row each."""
+
+    places: list[int]
+    vectors: Future[NDArray[np.float32]]
+
+
 @dataclass(slots=True)
 class Work:
     """One collection on its way: what was found, and what the steps have made of it so far."""
@@ -45,6 +57,7 @@ class Work:
     embedded: int = 0
     sampled: int = 0
     unsampled: str = ""
+    sample: Sample | None = None
 
     @property
     def live(self) -> Path:
