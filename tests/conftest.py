@@ -110,16 +110,41 @@ class Sandbox:
 
 
 @pytest.fixture(scope="session")
-def model_cache(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of this test run see, with pytest-xdist or without."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def filled(tmp_path_factory: pytest.TempPathFactory, model_cache: Path) -> Path:
+    """A home that `filled_home.fill` filled, and a copy of it beside it, named `pristine`."""
+    from tests.filled_home import fill
+
+    home = tmp_path_factory.mktemp("filled") / "home"
+    (home / ".cache/chroma/onnx_models").mkdir(parents=True)
+    (home / ".cache/chroma/onnx_models/all-MiniLM-L6-v2").symlink_to(model_cache.parent)
+    fill(Sandbox(home))
+    shutil.copytree(home, home.with_name("pristine"), symlinks=True)
+    return home
+
+
+@pytest.fixture
+def palace_home(filled: Path) -> Sandbox:
+    """That home as it was filled."""
+    from tests.filled_home import renew
+
+    return renew(filled)
+
+
+@pytest.fixture(scope="session")
+def model_cache(shared_folder: Path) -> Path:
     """The real embedding model: this user's where it was verified, else made once a session."""
     own = model_folder(Path.home())
     if status(own).verified:
         return own
-    base = tmp_path_factory.getbasetemp()
-    base = base if worker_id == "master" else base.parent
-    folder = model_folder(base / "model-home")
-    base.mkdir(parents=True, exist_ok=True)
-    with (base / "model-home.lock").open("w") as lock:
+    folder = model_folder(shared_folder / "model-home")
+    with (shared_folder / "model-home.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             ensure(ModelRequest(cache=folder), lambda _: None)

@@ -3,55 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Sandbox, tree_state
-from tests.test_whole_job import BASIC, drawers, put_opencode, say
+from tests.filled_home import EXCHANGES, segment
+from tests.test_whole_job import BASIC, drawers, say
 
 pytestmark = pytest.mark.palace
-
-Recorded = Callable[[str], Path]
-EXCHANGES = 1010  # more than chromadb's threshold of 1,000, so that the index is on the disk
-
-
-@pytest.fixture(scope="session")
-def filled(tmp_path_factory: pytest.TempPathFactory, model_cache: Path, worker_id: str) -> Path:
-    """A home whose palace has a flushed index and a tail in the queue, and a copy beside it."""
-    home = tmp_path_factory.mktemp("filled") / "home"
-    (home / ".cache/chroma/onnx_models").mkdir(parents=True)
-    (home / ".cache/chroma/onnx_models/all-MiniLM-L6-v2").symlink_to(model_cache.parent)
-    sandbox = Sandbox(home)
-    source = Path(__file__).parent / "fixtures/opencode/1.18.33/basic/opencode.db"
-    store = put_opencode(sandbox, source)
-    for number in range(EXCHANGES):
-        weight = number * 7919 % 10007
-        say(store, BASIC, number, f"How heavy is heron {number}?", f"It weighs {weight} grams.")
-    answer = sandbox.session("--json")
-    assert answer.code == 0, answer
-    shutil.copytree(home, home.with_name("pristine"), symlinks=True)
-    return home
-
-
-@pytest.fixture
-def palace_home(filled: Path) -> Sandbox:
-    """That home as it was, at its own place: the data folder's path is part of the palace."""
-    shutil.rmtree(filled)
-    shutil.copytree(filled.with_name("pristine"), filled, symlinks=True)
-    return Sandbox(filled)
-
-
-def segment(sandbox: Sandbox) -> Path:
-    with sqlite3.connect(sandbox.palace / "chroma.sqlite3") as database:
-        (name,) = database.execute(
-            "select s.id from segments s join collections c on c.id = s.collection"
-            " where s.scope = 'VECTOR' and c.name = 'mempalace_drawers'"
-        ).fetchone()
-    return sandbox.palace / name
 
 
 def zero(file: Path) -> None:
@@ -69,7 +30,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("name", DAMAGES)
 def test_a_damaged_index_is_healed_in_one_run_and_said(palace_home: Sandbox, name: str) -> None:
-    DAMAGES[name](segment(palace_home))
+    DAMAGES[name](segment(palace_home.palace))
     before = sorted(text for _, _, text in drawers(palace_home))
     assert palace_home.run("mempalace-toolkit", "check", "--json").code == 65
     answer = palace_home.session("--json")
@@ -80,7 +41,7 @@ def test_a_damaged_index_is_healed_in_one_run_and_said(palace_home: Sandbox, nam
     assert told["repairs"][0]["sound"] is True
     assert sorted(text for _, _, text in drawers(palace_home)) == before
     assert palace_home.run("mempalace-toolkit", "check").code == 0
-    assert "heron 337?" in palace_home.search("How heavy is heron 337?").split("[1]")[1]
+    assert "heron 37?" in palace_home.search("How heavy is heron 37?").split("[1]")[1]
     embedded = sum(one["embedded"] for one in told["repairs"][0]["collections"])
     if name != "data zeroed":
         assert embedded == 0
@@ -89,21 +50,21 @@ def test_a_damaged_index_is_healed_in_one_run_and_said(palace_home: Sandbox, nam
 def test_without_repair_a_damaged_index_is_not_opened_and_the_pages_are_kept(
     palace_home: Sandbox,
 ) -> None:
-    DAMAGES["links zeroed"](segment(palace_home))
+    DAMAGES["links zeroed"](segment(palace_home.palace))
     store = palace_home.opencode / "opencode.db"
     say(store, BASIC, EXCHANGES, "What of the zeppelin?", "It floats.")
-    before = tree_state(segment(palace_home))
+    before = tree_state(segment(palace_home.palace))
     answer = palace_home.session("--no-repair", "--json")
     assert answer.code == 65
     assert answer.json["status"] == "damaged"
-    assert tree_state(segment(palace_home)) == before
+    assert tree_state(segment(palace_home.palace)) == before
     healed = palace_home.session("--json")
     assert healed.code == 0, healed
     assert "It floats" in palace_home.search("What of the zeppelin?")
 
 
 def test_by_hand_the_plan_is_shown_first_and_nothing_is_written(palace_home: Sandbox) -> None:
-    DAMAGES["links zeroed"](segment(palace_home))
+    DAMAGES["links zeroed"](segment(palace_home.palace))
     before = tree_state(palace_home.palace)
     shown = palace_home.run("mempalace-toolkit", "repair", "--dry-run")
     assert shown.code == 0
@@ -126,5 +87,5 @@ def test_a_sound_palace_is_checked_without_a_trace(palace_home: Sandbox) -> None
     before = tree_state(palace_home.home)
     answer = palace_home.run("mempalace-toolkit", "check", "--json")
     assert answer.code == 0, answer
-    assert answer.json["findings"] == []
+    assert answer.json["index"]["findings"] == []
     assert tree_state(palace_home.home) == before

@@ -1,8 +1,8 @@
-"""Which other processes have the palace's database open: an MCP server, say, that holds no lock.
+"""Which other processes have the palace's index open: an MCP server, say, that holds no lock.
 
-chromadb keeps the database and the index files open from a client's first query to the end of
-its process, and writes its own picture of the index back by name: files that are exchanged
-under it would be overwritten. Where the kernel does not tell (no /proc), nobody is seen.
+chromadb keeps the files of an index open from a client's first query to the end of its process,
+and writes its own picture of it back by name: an index that was exchanged under it would be
+overwritten. Where the kernel does not tell (no /proc), nobody is seen.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from mempalace_toolkit.errors import PalaceBusyError
-from mempalace_toolkit.palace.location import DATABASE
 
 _PROCESSES = Path("/proc")
+_INDEX_FILES = frozenset({"header.bin", "data_level0.bin", "length.bin", "link_lists.bin"})
 _READERS_SECONDS = 3.0  # a check or a search that is about to end
 _POLL_SECONDS = 0.1
 
@@ -34,9 +34,10 @@ def refuse_while_open_elsewhere(palace: Path) -> None:
 
 
 def open_elsewhere(palace: Path) -> Iterator[str]:
-    """`PID N (command)` of each other process that has the database open."""
+    """`PID N (command)` of each other process that has a file of an index open."""
     try:
-        wanted = (palace / DATABASE).stat()
+        files = [file for file in palace.glob("*/*.bin") if file.name in _INDEX_FILES]
+        wanted = {(status.st_dev, status.st_ino) for status in map(Path.stat, files)}
         processes = [entry for entry in _PROCESSES.iterdir() if entry.name.isdecimal()]
     except OSError:
         return
@@ -45,13 +46,15 @@ def open_elsewhere(palace: Path) -> Iterator[str]:
             yield f"PID {process.name} ({_command(process)})"
 
 
-def _has_open(process: Path, wanted: os.stat_result) -> bool:
+def _has_open(process: Path, wanted: set[tuple[int, int]]) -> bool:
     """By device and inode: a process in a container names the file otherwise."""
     with suppress(OSError):  # it has ended, or is another user's
         for link in (process / "fd").iterdir():
             with suppress(OSError):
-                if link.readlink().name == DATABASE and os.path.samestat(link.stat(), wanted):
-                    return True
+                if link.readlink().name in _INDEX_FILES:
+                    status = link.stat()
+                    if (status.st_dev, status.st_ino) in wanted:
+                        return True
     return False
 
 

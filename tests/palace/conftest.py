@@ -24,15 +24,11 @@ def chroma(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chroma]:
 
 
 @pytest.fixture(scope="session")
-def made(
-    tmp_path_factory: pytest.TempPathFactory, worker_id: str, chroma: Chroma
-) -> Callable[[str], Path]:
+def made(shared_folder: Path, chroma: Chroma) -> Callable[[str], Path]:
     """The palace of a shape in making.SHAPES, to copy and never to open; shared by workers."""
-    base = tmp_path_factory.getbasetemp()
-    base = base if worker_id == "master" else base.parent
 
     def make(shape: str) -> Path:
-        folder = base / "made" / shape
+        folder = shared_folder / "made" / shape
         folder.parent.mkdir(exist_ok=True)
         with folder.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
