@@ -11,6 +11,7 @@ from mempalace_toolkit import __version__
 from mempalace_toolkit.cli.boundary import end_with, print_json, tell
 from mempalace_toolkit.cli.index_commands import check, repair
 from mempalace_toolkit.cli.quarantine_commands import quarantine_app
+from mempalace_toolkit.cli.schedule_commands import schedule_app
 from mempalace_toolkit.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ model_app = typer.Typer(
 )
 app.add_typer(model_app, name="model")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(schedule_app, name="schedule")
 app.command("check")(check)
 app.command("repair")(repair)
 

@@ -87,7 +87,7 @@ def plan_remove(stem: str, account: Account, force: bool) -> Plan:
     if there is not None and not force:
         _refuse_if_edited(path, there, stem, account)
     steps: list[Step] = []
-    if account.macos and _print(stem, account) is not None:
+    if _print(stem, account) is not None:
         back = Run(("launchctl", "bootstrap", _domain(account), str(path)), tries=10)
         steps.append(Run(("launchctl", "bootout", _target(stem, account)), undo=back))
     if there is not None:
