@@ -251,10 +251,13 @@ class _Child:
             self._setting.on_page(filed)
 
     def _end(self) -> None:
-        """End the child and what it started: asked first, then killed."""
+        """End the child and what it started: asked first, then killed.
+
+        What it started and left holds the lock as long as it lives, so it goes too.
+        """
+        if self._process.poll() is not None:
+            return
         for number, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, None)):
-            if self._process.poll() is not None:
-                return
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
             with suppress(subprocess.TimeoutExpired):
