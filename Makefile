@@ -24,7 +24,9 @@ shell: .venv/ready
 	$(WITH_TOOLS) bats tests/bats
 
 bench: .venv/ready
-	@set -e; for benchmark in benchmarks/[a-z]*.py; do $(PYTHON_RUN) "benchmarks.$$(basename "$$benchmark" .py)"; done
+	$(PYTHON_RUN) pip install -q --disable-pip-version-check --no-input -e '.[test,benchmarks]'
+	@set -e; for benchmark in big_store whole_job palace_index recall.run; do \
+	  $(PYTHON_RUN) "benchmarks.$$benchmark"; done
 
 .venv: .venv/ready
 
