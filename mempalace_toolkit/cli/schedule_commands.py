@@ -29,7 +29,8 @@ class _WithDevbox(TyperCommand):
         from mempalace_toolkit.schedule.job import stems
 
         named = []
-        for word, following in zip(args, [*args[1:], "-"], strict=True):
+        for place, word in enumerate(args, 1):
+            following = args[place] if place < len(args) else "-"
             bare = word == "--devbox" and (following.startswith("-") or following in stems())
             named.append(f"{word}={DEVBOX}" if bare else word)
         return super().parse_args(ctx, named)

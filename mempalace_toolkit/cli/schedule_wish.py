@@ -19,6 +19,7 @@ from mempalace_toolkit.schedule.calendar import When, next_runs, parse_when
 from mempalace_toolkit.schedule.history import read_history
 from mempalace_toolkit.schedule.job import DEVBOX, JobSetting, job_of, stems
 from mempalace_toolkit.schedule.schedulers import SCHEDULERS, Scheduler, find_scheduler
+from mempalace_toolkit.schedule.state import find_problems
 from mempalace_toolkit.schedule.system_level import system_states
 
 if TYPE_CHECKING:
@@ -146,8 +147,6 @@ class Places:
 
     def overview(self, wish: Wish) -> Overview:
         """Everything that `status` tells."""
-        from mempalace_toolkit.schedule.state import find_problems
-
         asked = self.stems(wish)
         schedulers = self.all_schedulers(wish.scheduler)
         own = [one.status(stem, self.account) for one in schedulers.values() for stem in asked]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MISSING, _TIMED_OUT = 127, 124
+_PLAIN = {"LC_ALL": "C", "TZ": "UTC", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,11 @@ class Ended:
 def call(
     command: Sequence[str], account: Account, feed: bytes | None = None, seconds: float = 60
 ) -> Ended:
-    """Run an outside program to its end, in the user's environment and in plain English."""
+    """Run an outside program to its end, in the user's environment, in English and UTC."""
     try:
         ended = subprocess.run(
             list(command),
-            env={**account.environment, "LC_ALL": "C", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""},
+            env={**account.environment, **_PLAIN},
             input=feed if feed is not None else b"",
             capture_output=True,
             timeout=seconds,

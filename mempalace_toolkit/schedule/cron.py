@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mempalace_toolkit.errors import WriteUndoneError
 from mempalace_toolkit.schedule import container
-from mempalace_toolkit.schedule.account import Account, call
+from mempalace_toolkit.schedule.account import Account, Ended, call
 from mempalace_toolkit.schedule.calendar import from_cron_fields, next_runs
 from mempalace_toolkit.schedule.crontab import (
     entry_of,
@@ -24,12 +24,12 @@ from mempalace_toolkit.schedule.templates import is_edited, refuse_edited
 
 NAME = "cron"
 CRONTAB = Path("crontab")
-_MISSING = 127
 
 
 def answers(account: Account) -> bool:
-    """Whether there is a crontab to write to."""
-    return call(("crontab", "-l"), account).code != _MISSING
+    """Whether the user may have a crontab."""
+    ended = call(("crontab", "-l"), account)
+    return ended.code == 0 or _has_none(ended)
 
 
 def render(setting: JobSetting, account: Account) -> dict[Path, bytes]:
@@ -103,12 +103,16 @@ def read_crontab(account: Account) -> bytes:
     ended = call(("crontab", "-l"), account)
     if ended.code == 0:
         return ended.out
-    if not ended.out and ("no crontab" in ended.err or "can't open" in ended.err):
+    if _has_none(ended):
         return b""
     raise WriteUndoneError(
         f"`crontab -l` failed ({ended.code}): {ended.err or 'it said nothing'}",
         "may this user have a crontab? see cron.allow and cron.deny in crontab(1)",
     )
+
+
+def _has_none(ended: Ended) -> bool:
+    return not ended.out and ("no crontab" in ended.err or "can't open" in ended.err)
 
 
 def _replace(old: bytes, new: bytes, account: Account) -> list[Step]:

@@ -100,9 +100,9 @@ def _take(step: Step, account: Account, undo: _Undo) -> None:
     """Carry out one step, and note what takes it back."""
     if isinstance(step, Run):
         taken_back = step.undo
-        _run(step, account)
-        if taken_back:
+        if taken_back:  # a program that fails may have done half
             undo.append(lambda: _run(taken_back, account))
+        _run(step, account)
         return
     if isinstance(step, DropFolders):
         _drop(step.path, step.above)
@@ -146,11 +146,12 @@ def _drop(folder: Path, above: Path) -> None:
     for path in [folder, *folder.parents]:
         if path == above or not path.is_relative_to(above):
             return
-        with suppress(FileNotFoundError):
-            try:
-                path.rmdir()
-            except OSError:
-                return
+        try:
+            path.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError:
+            return
 
 
 def _content(path: Path) -> bytes | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mempalace_toolkit.schedule import container
@@ -147,7 +148,11 @@ def _runs(facts: dict[str, str]) -> bool:
 
 
 def _moment(text: str) -> int | None:
+    """A time in milliseconds; systemd writes some of them as `Mon 2026-11-23 03:00:00 UTC`."""
     found = re.fullmatch(r"@(\d+)", text)
+    with suppress(ValueError):
+        moment = datetime.strptime(text.partition(" ")[2], "%Y-%m-%d %H:%M:%S UTC")
+        return int(moment.replace(tzinfo=UTC).timestamp()) * 1000
     return int(found[1]) * 1000 if found and int(found[1]) else None
 
 

@@ -56,9 +56,11 @@ def _service(setting: JobSetting) -> str:
 def exec_line(words: Sequence[str]) -> str:
     """An ExecStart= value that runs exactly `words`.
 
-    The colon turns off systemd's own variables: a doubled dollar would stay doubled in the
-    program's path.
+    systemd takes no program with a quote or a backslash in its name: sh starts that. The colon
+    turns off systemd's own variables: a doubled dollar would stay doubled in a program's name.
     """
+    if any(character in words[0] for character in "'\"\\"):
+        words = ["/bin/sh", "-c", 'exec "$0" "$@"', *words]
     line = " ".join(map(unit_word, words))
     return f":{line}" if "$" in line else line
 
