@@ -2,67 +2,167 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
-RunResult = Literal["ok", "failed", "skipped", "busy", "timeout", "unknown"]
-Scope = Literal["user", "system"]
-ContainerState = Literal["running", "stopped", "missing", "engine down", ""]
+from mempalace_toolkit.schedule import remedies
+from mempalace_toolkit.schedule.calendar import next_runs, parse_when
+from mempalace_toolkit.schedule.job import DEVBOX
+from mempalace_toolkit.schedule.job_state import (
+    ContainerState,
+    FindingKind,
+    LastRun,
+    RunResult,
+    ScheduleFinding,
+    SchedulerState,
+    Scope,
+)
+from mempalace_toolkit.schedule.run_record import RunRecord
 
-FindingKind = Literal[
-    "linger_off",
-    "timer_not_enabled",
-    "unit_edited",
-    "log_folder_missing",
-    "missed_runs",
-    "last_run_failed",
-    "container_down",
-    "installed_twice",
+__all__ = [
+    "ContainerState",
+    "FindingKind",
+    "LastRun",
+    "RunRecord",
+    "RunResult",
+    "ScheduleFinding",
+    "SchedulerState",
+    "Scope",
+    "find_problems",
 ]
 
+GRACE_MS = 3 * 3_600_000
+"""A run is late, not missed, for as long as a random delay and a whole run may take."""
 
-@dataclass(frozen=True, slots=True)
-class LastRun:
-    """A job's last run as its scheduler saw it. None: the scheduler does not tell."""
+_SAME_MOMENT_MS = 2_000  # systemd tells the end of a run in seconds
+_FAILED = ("failed", "damaged", "killed", "interrupted")
+_CONTAINER = {
+    "stopped": "does not run: every run is skipped",
+    "missing": "is not there: every run is skipped",
+    "engine down": "cannot be asked for: its engine does not answer",
+}
 
-    ended_ms: int | None
-    result: RunResult
-    exit_code: int | None
-    seconds: float | None
 
+def find_problems(
+    states: Sequence[SchedulerState], history: Sequence[RunRecord], now_ms: int
+) -> tuple[ScheduleFinding, ...]:
+    """Everything wrong with the installed jobs. `history` is that of this machine's own runs.
 
-@dataclass(frozen=True, slots=True)
-class SchedulerState:
-    """A job in one scheduler.
-
-    `when` is in our schedule language, empty where it is unknown; `log_folder` is empty where
-    the job has none. `linger` is None where it does not apply or is not known. `container` is
-    the name of the container that the job runs in, empty for a job on this machine.
+    When a job was installed is not known, so one that never ran has missed nothing.
     """
-
-    scheduler: str
-    job: str
-    scope: Scope
-    installed: bool
-    enabled: bool
-    edited: bool
-    files: tuple[str, ...]
-    when: str
-    next_run_ms: int | None
-    last: LastRun | None
-    log_folder: str
-    log_folder_there: bool
-    linger: bool | None
-    container: str
-    container_state: ContainerState
+    installed = [state for state in states if state.installed]
+    found = [
+        finding
+        for state in installed
+        for finding in (*_setting_up(state), *_running(state, _runs(state, history), now_ms))
+    ]
+    return (*found, *_twice(installed))
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleFinding:
-    """Something wrong with a scheduled job; `remedy` is a command line that mends it."""
+def _setting_up(state: SchedulerState) -> Iterator[ScheduleFinding]:
+    """What the scheduler's files and settings show."""
+    if state.linger is False:
+        told = "lingering is off: nothing runs while you are logged out"
+        yield _finding("linger_off", state, told, "loginctl enable-linger")
+    if not state.enabled:
+        told = f"{state.scheduler} has it, but does not start it at its times"
+        yield _finding("timer_not_enabled", state, told, remedies.enable(state))
+    if state.edited:
+        told = "it was changed by hand since it was installed; the remedy overwrites that"
+        again = remedies.install_again(state, "--force")
+        yield _finding("unit_edited", state, told, again)
+    if state.log_folder and not state.log_folder_there:
+        told = f"its log folder {state.log_folder} is missing"
+        yield _finding("log_folder_missing", state, told, remedies.make_log_folder(state))
+    if state.container_state in _CONTAINER:
+        told = f"the container {state.container} {_CONTAINER[state.container_state]}"
+        yield _finding("container_down", state, told, remedies.start_container(state))
 
-    kind: FindingKind
-    scheduler: str
-    job: str
-    message: str
-    remedy: str
+
+def _running(
+    state: SchedulerState, runs: Sequence[RunRecord], now_ms: int
+) -> Iterator[ScheduleFinding]:
+    """What its runs show."""
+    if _missed(state, runs, now_ms):
+        told = f"two runs in a row are missing ({state.when})"
+        yield _finding("missed_runs", state, told, remedies.run_by_hand(state))
+    ended = [run for run in runs if run.status != "running"]
+    failure = _failure(state, ended[-1] if ended else None)
+    if failure:
+        damaged = ended and ended[-1].error == "damaged"
+        by_hand = "mempalace-toolkit repair" if damaged else remedies.run_by_hand(state)
+        yield _finding("last_run_failed", state, failure, by_hand)
+
+
+def _runs(state: SchedulerState, history: Sequence[RunRecord]) -> list[RunRecord]:
+    """The job's runs on this machine, oldest first; a container keeps a history of its own."""
+    if state.job.endswith(DEVBOX):
+        return []
+    command = remedies.command_of(state)
+    return sorted((run for run in history if run.command == command), key=_end)
+
+
+def _end(run: RunRecord) -> int:
+    return run.started_ms if run.ended_ms is None else run.ended_ms
+
+
+def _missed(state: SchedulerState, runs: Sequence[RunRecord], now_ms: int) -> bool:
+    """Whether two times went by since anything was heard of it."""
+    heard = [_end(run) for run in runs]
+    if state.last and state.last.ended_ms is not None:
+        heard.append(state.last.ended_ms)
+    if not state.when or not heard:
+        return False
+    return next_runs(parse_when(state.when), max(heard), 2)[1] + GRACE_MS < now_ms
+
+
+def _failure(state: SchedulerState, last: RunRecord | None) -> str:
+    """How the last run failed, in words; empty where it did not."""
+    seen = state.last
+    if seen is not None and seen.result != "unknown" and _is_newer(seen, last):
+        if seen.result == "timeout":
+            return "its last run took too long and was ended"
+        if seen.result != "failed":
+            return ""
+        if last is None or last.status not in _FAILED or not _is_same(seen, last):
+            status = "" if seen.exit_code is None else f" with exit status {seen.exit_code}"
+            return f"its last run failed{status}, says {state.scheduler}"
+    if last is None or last.status not in _FAILED:
+        return ""
+    if last.status == "killed":
+        return "its last run was killed before it ended"
+    if last.status == "interrupted":  # by hand, that was somebody's wish
+        return "its last run was ended by a signal" if last.started_by else ""
+    return f"its last run ended with exit status {last.exit_code} ({last.error})"
+
+
+def _is_newer(seen: LastRun, last: RunRecord | None) -> bool:
+    """Whether the scheduler's last run is the last one of all, be it by hand or not."""
+    if last is None:
+        return True
+    return seen.ended_ms is not None and seen.ended_ms >= _end(last) - _SAME_MOMENT_MS
+
+
+def _is_same(seen: LastRun, last: RunRecord) -> bool:
+    return seen.ended_ms is not None and abs(seen.ended_ms - _end(last)) <= _SAME_MOMENT_MS
+
+
+def _twice(installed: Sequence[SchedulerState]) -> Iterator[ScheduleFinding]:
+    """The copies of a job beside the one that is best kept."""
+
+    def kept_first(state: SchedulerState) -> tuple[str, bool, bool, bool]:
+        return state.job, not state.enabled, state.scope != "user", state.scheduler == "cron"
+
+    for _, copies in groupby(sorted(installed, key=kept_first), key=lambda state: state.job):
+        kept, *others = copies
+        for other in others:
+            told = f"it is installed twice: by {_place(kept)} and by {_place(other)}"
+            yield _finding("installed_twice", other, told, remedies.remove(other))
+
+
+def _place(state: SchedulerState) -> str:
+    return state.scheduler + (" for the whole machine" if state.scope == "system" else "")
+
+
+def _finding(kind: FindingKind, state: SchedulerState, message: str, by: str) -> ScheduleFinding:
+    return ScheduleFinding(kind, state.scheduler, state.job, f"{state.job}: {message}", by)

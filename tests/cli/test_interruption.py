@@ -58,7 +58,7 @@ def in_the_middle(sandbox: Sandbox, process: subprocess.Popen[str]) -> bool:
     return filed(sandbox) > 2
 
 
-def is_alive(process: int) -> bool:
+def is_alive(process: int | None) -> bool:
     """Whether it runs; a zombie that nobody has collected does not."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"

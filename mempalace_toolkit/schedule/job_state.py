@@ -1,0 +1,68 @@
+"""What is known of a scheduled job: the values that every scheduler fills in alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+RunResult = Literal["ok", "failed", "skipped", "busy", "timeout", "unknown"]
+Scope = Literal["user", "system"]
+ContainerState = Literal["running", "stopped", "missing", "engine down", ""]
+
+FindingKind = Literal[
+    "linger_off",
+    "timer_not_enabled",
+    "unit_edited",
+    "log_folder_missing",
+    "missed_runs",
+    "last_run_failed",
+    "container_down",
+    "installed_twice",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """A job's last run as its scheduler saw it. None: the scheduler does not tell."""
+
+    ended_ms: int | None
+    result: RunResult
+    exit_code: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerState:
+    """A job in one scheduler.
+
+    `when` is in our schedule language, empty where it is unknown; `log_folder` is empty where
+    the job has none. `linger` is None where it does not apply or is not known. `container` is
+    the name of the container that the job runs in, empty for a job on this machine.
+    """
+
+    scheduler: str
+    job: str
+    scope: Scope
+    installed: bool
+    enabled: bool
+    edited: bool
+    files: tuple[str, ...]
+    when: str
+    next_run_ms: int | None
+    last: LastRun | None
+    log_folder: str
+    log_folder_there: bool
+    linger: bool | None
+    container: str
+    container_state: ContainerState
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleFinding:
+    """Something wrong with a scheduled job; `remedy` is a command line that mends it."""
+
+    kind: FindingKind
+    scheduler: str
+    job: str
+    message: str
+    remedy: str

@@ -1,0 +1,74 @@
+"""The command lines that mend what is wrong with a scheduled job."""
+
+from __future__ import annotations
+
+import shlex
+
+from mempalace_toolkit.schedule.job import DEVBOX, JOBS
+from mempalace_toolkit.schedule.job_state import SchedulerState
+
+_DEFAULT_CONTAINER = "opencode-devbox"
+
+
+def command_of(state: SchedulerState) -> str:
+    """What the run history calls the job's command."""
+    job = JOBS[state.job.removesuffix(DEVBOX)]
+    return " ".join((job.program, *(word for word in job.arguments if not word.startswith("-"))))
+
+
+def run_by_hand(state: SchedulerState) -> str:
+    """The same work, now, with its words on the screen."""
+    job = JOBS[state.job.removesuffix(DEVBOX)]
+    command = shlex.join((job.program, *job.arguments))
+    if not state.job.endswith(DEVBOX):
+        return command
+    return f"docker exec {state.container or _DEFAULT_CONTAINER} {command}"
+
+
+def install_again(state: SchedulerState, *options: str) -> str:
+    """Put it in place as it was, with what it is told by its schedule."""
+    words = ["mempalace-toolkit", "schedule", "install", state.job, *options]
+    words += ["--scheduler", state.scheduler]
+    if state.when:
+        words += ["--at", state.when]
+    if state.container:
+        words += ["--devbox", state.container]
+    return shlex.join(words)
+
+
+def enable(state: SchedulerState) -> str:
+    """Have its times count."""
+    if state.scheduler != "systemd":
+        return install_again(state)
+    return f"{_systemctl(state)} enable --now mempalace-{state.job}.timer"
+
+
+def remove(state: SchedulerState) -> str:
+    """Take it away; what was installed for the whole machine is not ours to take."""
+    if state.scope == "user":
+        words = ("schedule", "remove", state.job, "--scheduler", state.scheduler)
+        return shlex.join(("mempalace-toolkit", *words))
+    if state.scheduler == "systemd":
+        return f"{_systemctl(state)} disable --now mempalace-{state.job}.timer"
+    verb = ("sudoedit",) if state.scheduler == "cron" else ("sudo", "rm")
+    return shlex.join((*verb, *state.files))
+
+
+def start_container(state: SchedulerState) -> str:
+    """Bring back what the job runs in."""
+    if state.container_state == "engine down":
+        return "sudo systemctl start docker"
+    if state.container_state == "missing":
+        return f"mempalace-toolkit schedule install {state.job} --devbox NAME"
+    return f"docker start {state.container}"
+
+
+def make_log_folder(state: SchedulerState) -> str:
+    """The folder for the log, for its owner alone."""
+    return f"mkdir -p -m 700 {shlex.quote(state.log_folder)}"
+
+
+def _systemctl(state: SchedulerState) -> str:
+    """The manager that has the unit: a user's own also has units that lie in /etc."""
+    for_user = state.scope == "user" or any("/systemd/user/" in file for file in state.files)
+    return "systemctl --user" if for_user else "sudo systemctl"
