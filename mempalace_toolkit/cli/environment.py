@@ -14,6 +14,7 @@ from mempalace_toolkit.config import Configuration, read_configuration
 from mempalace_toolkit.palace.location import PalaceLocation, locate_palace
 
 NAME = "mempalace-toolkit"
+_NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"  # else onnxruntime keeps a database in the home, and sends
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Surroundings:
     def of_process(cls) -> Surroundings:
         """The surroundings of this process."""
         return cls(
-            environment=dict(os.environ),
+            environment={_NO_TELEMETRY: "1", **os.environ},
             home=Path.home(),
             data=platformdirs.user_data_path(NAME).resolve(),  # as MemPalace records it
             state=platformdirs.user_state_path(NAME),
