@@ -25,6 +25,7 @@ KINDS: Mapping[str, FindingKind] = {
     kind.name: kind
     for kind in (
         FindingKind("sqlite_unreadable", "the palace database cannot be read", "rebuild_palace"),
+        FindingKind("sqlite_damaged", "pages of the palace database are damaged", "rebuild_palace"),
         FindingKind("hot_journal", "a killed writer left a transaction open", "none"),
         FindingKind("unknown_format", "written by a chromadb that is not known here", "refuse"),
         FindingKind(
@@ -59,6 +60,9 @@ KINDS: Mapping[str, FindingKind] = {
         ),
         FindingKind(
             "sequence_reused", "the queue counts anew: later writes get lost", "rebuild_segment"
+        ),
+        FindingKind(
+            "queue_gap", "the queue lacks what the index has not taken in", "rebuild_segment"
         ),
         FindingKind("sparse_bloat", "a file is far larger than what is in it", "rebuild_segment"),
         FindingKind(

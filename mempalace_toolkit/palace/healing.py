@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mempalace_toolkit.errors import DamageLeftError
 from mempalace_toolkit.palace.check import DeepCheck
 from mempalace_toolkit.palace.index import IndexReport, check_index
 from mempalace_toolkit.palace.location import PalaceLocation
@@ -33,10 +34,18 @@ def heal(
 ) -> Healing:
     """Check the index and repair what is found; without a `setting`, only check.
 
-    The caller holds the palace. Raises what repair_palace raises; the palace is then as it was.
+    The caller holds the palace. Raises what repair_palace raises, and DamageLeftError where a
+    repair would lose drawers, which is for a person to decide; the palace is then as it was.
     """
     before = check_index(palace, deep)
     if before.status != "damaged" or setting is None:
         return Healing(before, before)
-    result = repair_palace(palace, plan_repair(palace, before.findings), setting)
+    plan = plan_repair(palace, before.findings)
+    if plan.database is not None and not plan.database.whole:
+        raise DamageLeftError(
+            f"{palace.database} is damaged, and not all of it can be recovered: "
+            f"{plan.database.line()}",
+            "run `mempalace-toolkit repair` to accept that, or restore the palace from a backup",
+        )
+    result = repair_palace(palace, plan, setting)
     return Healing(before, check_index(palace), result)

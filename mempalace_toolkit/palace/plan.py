@@ -11,9 +11,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mempalace_toolkit.errors import MempalaceError, PalaceBusyError
+from mempalace_toolkit.palace.database_plan import DatabasePlan, plan_database
 from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.location import PalaceLocation
-from mempalace_toolkit.palace.records import CollectionRecord, read_records
+from mempalace_toolkit.palace.records import CollectionRecord, quick_check, read_records
 from mempalace_toolkit.palace.salvage import (
     LIVE,
     NOWHERE,
@@ -23,8 +25,10 @@ from mempalace_toolkit.palace.salvage import (
     salvage,
 )
 
-Grade = Literal["nothing", "sweep", "roll_back", "top_up", "rebuild_segment", "refuse"]
-_ORDER: tuple[Grade, ...] = ("nothing", "sweep", "roll_back", "top_up", "rebuild_segment", "refuse")
+Grade = Literal[
+    "nothing", "sweep", "roll_back", "top_up", "rebuild_segment", "rebuild_palace", "refuse"
+]
+_ORDER: tuple[Grade, ...] = ("nothing", "sweep", "roll_back", "top_up", "rebuild_segment")
 
 SCRATCH_PREFIX = ".mempalace-toolkit-rebuild-"
 """How the folders begin in which indexes are built; a killed repair leaves its own behind."""
@@ -67,7 +71,8 @@ class CollectionPlan:
 @dataclass(frozen=True, slots=True)
 class RepairPlan:
     """What is done for the palace. `refusal` says why nothing can be, where `grade` is refuse;
-    `leftovers` are half-built indexes that killed repairs left behind."""
+    `leftovers` are half-built indexes that killed repairs left behind. With a `database` to
+    rebuild, what the indexes need shows when it is there."""
 
     grade: Grade
     collections: tuple[CollectionPlan, ...] = ()
@@ -75,11 +80,13 @@ class RepairPlan:
     refusal: str = ""
     bytes_free: int = 0
     leftovers: int = 0
+    database: DatabasePlan | None = None
 
     @property
     def bytes_needed(self) -> int:
         """Room on the palace's disk for the rebuilt indexes, one after another, all kept."""
-        return sum(one.bytes_needed for one in self.collections)
+        own = self.database.bytes_needed if self.database else 0
+        return own + sum(one.bytes_needed for one in self.collections)
 
     @property
     def to_embed(self) -> int:
@@ -92,6 +99,7 @@ class RepairPlan:
             return (self.refusal,)
         lines = ["remove what a killed repair left half-built"] if self.leftovers else []
         lines += ["roll back the transaction of a killed writer"] if self.rolls_back else []
+        lines += [self.database.line()] if self.database else []
         lines += [one.line() for one in self.collections]
         if self.bytes_needed:
             needed, free = self.bytes_needed >> 20, self.bytes_free >> 20
@@ -105,6 +113,7 @@ class RepairPlan:
             "collections": [asdict(one) for one in self.collections],
             "rolls_back": self.rolls_back,
             "refusal": self.refusal,
+            "database": self.database.as_json() if self.database else None,
             "leftovers": self.leftovers,
             "bytes_needed": self.bytes_needed,
             "bytes_free": self.bytes_free,
@@ -116,11 +125,15 @@ class RepairPlan:
 def plan_repair(palace: PalaceLocation, findings: Sequence[Finding]) -> RepairPlan:
     """What repair would do about these findings. Reads only; raises as read_records does."""
     harm = [finding for finding in findings if not finding.harmless]
-    refused = [one for one in harm if one.remedy in ("refuse", "rebuild_palace")]
+    refused = [one for one in harm if one.remedy == "refuse"]
     if refused:
-        return RepairPlan("refuse", refusal=_refusal(palace, refused[0]))
+        why = f"{palace.path}: {refused[0].message}. This version does not touch such a palace"
+        return RepairPlan("refuse", refusal=why)
     rolls_back = any(one.kind == "hot_journal" for one in harm)
     leftovers = sum(1 for _ in palace.path.glob(f"{SCRATCH_PREFIX}*"))
+    damage = _database_damage(palace, harm)
+    if damage:
+        return _rebuild_palace(palace, damage, rolls_back, leftovers)
     harm = [one for one in harm if one.remedy != "none"]
     if not harm:
         grade: Grade = "roll_back" if rolls_back else "sweep" if leftovers else "nothing"
@@ -135,13 +148,31 @@ def plan_repair(palace: PalaceLocation, findings: Sequence[Finding]) -> RepairPl
     return RepairPlan(grade, tuple(plans), rolls_back, "", free, leftovers)
 
 
-def _refusal(palace: PalaceLocation, finding: Finding) -> str:
-    if finding.remedy == "rebuild_palace":
-        return (
-            f"{palace.database}: {finding.message}. Drawers and texts are in that file alone: "
-            "restore it from a backup; the vectors in the index folders stay as they are"
-        )
-    return f"{palace.path}: {finding.message}. This version does not touch such a palace"
+def _database_damage(palace: PalaceLocation, harm: Sequence[Finding]) -> str:
+    """What is wrong with the database's pages. A check does not read all of a large one's."""
+    told = next((one.message for one in harm if one.remedy == "rebuild_palace"), "")
+    if told or not palace.has_hnsw_index or not palace.database.exists():
+        return told
+    try:
+        return quick_check(palace)
+    except PalaceBusyError:
+        raise
+    except MempalaceError as error:
+        return error.message
+
+
+def _rebuild_palace(
+    palace: PalaceLocation, damage: str, rolls_back: bool, leftovers: int
+) -> RepairPlan:
+    database = plan_database(palace, damage)
+    if isinstance(database, DatabasePlan):
+        free = shutil.disk_usage(palace.path).free
+        return RepairPlan("rebuild_palace", (), rolls_back, "", free, leftovers, database)
+    return RepairPlan(
+        "refuse",
+        refusal=f"{palace.database}: {damage}; {database}. Drawers and texts are in that file "
+        "alone: restore it from a backup; the vectors in the index folders stay as they are",
+    )
 
 
 def salvage_for(

@@ -104,12 +104,16 @@ def read_documents(palace: PalaceLocation, row_ids: Iterable[int]) -> dict[int, 
     return {row: text for row, text in found.items() if isinstance(text, str)}
 
 
-def quick_check(palace: PalaceLocation) -> str:
-    """SQLite's own look at every page: what it finds wrong, or nothing. Raises as above."""
+def quick_check(palace: PalaceLocation, whole: bool = False) -> str:
+    """SQLite's own look at every page, and if `whole` at every entry of every index.
+
+    What it finds wrong, or nothing. Raises as above.
+    """
+    pragma = "pragma integrity_check(1)" if whole else "pragma quick_check(1)"
     with open_database(palace) as opened:
         opened.connection.set_progress_handler(None, 0)
-        said = str(_one(opened.connection, "pragma quick_check(1)"))
-    return "" if said == "ok" else said
+        said = str(_one(opened.connection, pragma))
+    return "" if said == "ok" else " ".join(said.replace("***", "").split())
 
 
 def _unknown_schema(connection: sqlite3.Connection) -> str:

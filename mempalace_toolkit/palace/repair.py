@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -86,6 +86,7 @@ class RepairResult:
             "plan": self.plan.as_json(),
             "collections": [{**asdict(one), "proven": one.proof.holds} for one in self.collections],
             "findings": [finding.as_json() for finding in self.findings],
+            "kept": self.kept,
             "sound": self.sound,
             "seconds": round(self.seconds, 3),
         }
