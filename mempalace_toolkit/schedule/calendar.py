@@ -118,15 +118,17 @@ def next_runs(
 ) -> Sequence[int]:
     """The next times in milliseconds, by the clock of `zone` (None: this machine's own).
 
-    An hour that daylight saving skips comes an hour later; one that comes twice counts once.
+    As systemd has it: what falls into the hour that daylight saving skips is left out, what
+    falls into the hour that comes twice counts once.
     """
     day = datetime.fromtimestamp(after_ms / 1000, zone).date()
     found: list[int] = []
     while len(found) < count:
         if not when.weekdays or day.weekday() in when.weekdays:
-            moment = datetime.combine(day, time(when.hour, when.minute), zone)
-            at = round(moment.timestamp() * 1000)
-            if at > after_ms:
-                found.append(at)
+            clock = time(when.hour, when.minute)
+            seconds = datetime.combine(day, clock, zone).timestamp()
+            there = datetime.fromtimestamp(seconds, zone).time() == clock
+            if there and seconds * 1000 > after_ms:
+                found.append(round(seconds * 1000))
         day += timedelta(days=1)
     return found
