@@ -16,7 +16,6 @@ import argparse
 import importlib
 import json
 import os
-import resource
 import shutil
 import sys
 import tempfile
@@ -146,11 +145,7 @@ def rebuild_figures(bench: Bench) -> Iterator[Figure]:
         yield Figure(f"rebuild of {total:,} drawers", ratio, "x", bound, detail=detail)
         if total == LARGE:
             yield Figure("  its time", told["seconds"], "s", 45)
-            parts = (
-                f"command {told['own_megabytes']:.0f}, largest child {told['child_megabytes']:.0f}"
-            )
-            whole = told["own_megabytes"] + told["child_megabytes"]
-            yield Figure("  its memory, all processes", whole, "MB", 800, detail=parts)
+            yield Figure("  its memory, all processes", told["megabytes"], "MB", 800)
         yield Figure("  drawers embedded beyond the sample", told["embedded"], "", 0)
 
 
@@ -201,10 +196,11 @@ def _repaired(palace: Path, embedding: str) -> dict[str, float]:
     spent = measure(
         [sys.executable, "-m", "benchmarks.palace_index", "--repair", str(palace), embedding],
         os.environ,
+        whole_tree=True,
     )
     assert spent.code == 0, spent.out
     told: dict[str, float] = json.loads(spent.out.splitlines()[-1])
-    return told
+    return {**told, "megabytes": spent.megabytes}
 
 
 def _repair(folder: Path, embedding: str) -> int:
@@ -222,8 +218,6 @@ def _repair(folder: Path, embedding: str) -> int:
         "seconds": seconds,
         "embed_seconds": timed.seconds,
         "embedded": sum(one.embedded for one in result.collections),
-        "own_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "child_megabytes": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024,
     }
     print(json.dumps(answer))
     return 0

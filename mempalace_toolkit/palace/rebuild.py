@@ -145,10 +145,15 @@ def verify_built(built: Path, found: Salvage) -> None:
         labels = files.id_map.labels
         if len(labels) != len(ids) or any(drawer not in labels for drawer in ids):
             wrong = f"it holds {len(labels)} of {len(ids)} drawers"
-        elif not np.all(np.isfinite(np.linalg.norm(files.elements.vectors, axis=1))):
+        elif not _all_finite(files.elements.vectors):
             wrong = "it holds vectors that are not finite"
     if wrong:
         raise MempalaceError(
             f"the index rebuilt for {found.record.name} is not whole: {wrong}",
             "run again; the old index is in place",
         )
+
+
+def _all_finite(vectors: np.ndarray) -> bool:
+    parts = (vectors[start : start + _BLOCK] for start in range(0, len(vectors), _BLOCK))
+    return all(bool(np.isfinite(part).all()) for part in parts)
