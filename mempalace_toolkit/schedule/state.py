@@ -35,6 +35,7 @@ GRACE_MS = 3 * 3_600_000
 """A run is late, not missed, for as long as a random delay and a whole run may take."""
 
 _SAME_MOMENT_MS = 2_000  # systemd tells the end of a run in seconds
+_CTRL_C = 130
 _FAILED = ("failed", "damaged", "killed", "interrupted")
 _CONTAINER = {
     "stopped": "does not run: every run is skipped",
@@ -131,8 +132,9 @@ def _failure(state: SchedulerState, last: RunRecord | None) -> str:
         return ""
     if last.status == "killed":
         return "its last run was killed before it ended"
-    if last.status == "interrupted":  # by hand, that was somebody's wish
-        return "its last run was ended by a signal" if last.started_by else ""
+    if last.status == "interrupted":
+        by_hand = last.exit_code == _CTRL_C and not last.started_by  # somebody's wish
+        return "" if by_hand else "its last run was ended by a signal before it was done"
     return f"its last run ended with exit status {last.exit_code} ({last.error})"
 
 

@@ -195,8 +195,13 @@ def test_two_times_that_went_by_are_missed_only_when_the_run_is_late_too() -> No
         (last(None, "failed", 70), (run("2026-11-16 03:05", "ok"),), ""),
         (last(None, "failed", 78), (), "78"),
         # Ctrl-C is a wish, a scheduler's SIGTERM a failure.
-        (CRON, (run("2026-11-16 03:05", "interrupted"),), ""),
-        (CRON, (run("2026-11-16 03:05", "interrupted", started_by="cron"),), "by a signal"),
+        (CRON, (run("2026-11-16 03:05", "interrupted", exit_code=130),), ""),
+        (CRON, (run("2026-11-16 03:05", "interrupted", exit_code=143),), "by a signal"),
+        (
+            CRON,
+            (run("2026-11-16 03:05", "interrupted", exit_code=130, started_by="cron"),),
+            "by a signal",
+        ),
         # Another job's runs are not this one's.
         (CRON, (run("2026-11-16 03:05", "failed", command="mempalace-pi-session"),), ""),
         (DEVBOX, (run("2026-11-17 03:05", "failed"),), ""),
