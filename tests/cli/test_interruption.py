@@ -32,9 +32,11 @@ Recorded = Callable[[str], Path]
 EXCHANGES = 150
 
 
-def start(sandbox: Sandbox, *arguments: str) -> subprocess.Popen[str]:
+def start(
+    sandbox: Sandbox, *arguments: str, name: str = "mempalace-session"
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        sandbox.command("mempalace-session", *arguments),
+        sandbox.command(name, *arguments),
         env=sandbox.variables(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
