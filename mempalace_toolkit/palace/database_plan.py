@@ -82,7 +82,8 @@ def plan_database(palace: PalaceLocation, damage: str) -> DatabasePlan | str:
         drawers=drawers,
         lost=lost,
         partial=len(account.partial),
-        uncertain=account.metadata_uncertain or (account.uncertain and not named),
+        uncertain=account.metadata_uncertain
+        or (account.uncertain and (account.queue_lost or not named)),
         settings_lost=account.settings_lost,
         queue_lost=account.queue_lost,
         bytes_needed=2 * palace.database.stat().st_size + _index_bytes(palace) + _SLACK_BYTES,

@@ -40,7 +40,8 @@ _SLACK_BYTES = 32 << 20
 @dataclass(frozen=True, slots=True)
 class CollectionPlan:
     """What is done for one collection. The counts add up to its drawers; a top-up writes
-    `adds` of them. `kinds` are the findings that ask for it."""
+    `adds` of them. `presumed` of those from the index have lost their names there: the order
+    tells them, which a sample must confirm. `kinds` are the findings that ask for it."""
 
     collection: str
     segment: str
@@ -53,12 +54,13 @@ class CollectionPlan:
     adds: int
     kinds: tuple[str, ...]
     bytes_needed: int
+    presumed: int = 0
 
     def line(self) -> str:
         """One line for a person."""
         sources = [
             (self.from_queue, "from the queue"),
-            (self.from_live, "from the index"),
+            (self.from_live, "from the index" + (", by their order" if self.presumed else "")),
             (self.from_quarantined, "from quarantined indexes"),
             (self.to_embed, "to embed again"),
         ]
@@ -188,6 +190,7 @@ def plan_collection(
 ) -> CollectionPlan:
     """The grade and the figures for one collection."""
     kinds = {finding.kind for finding in findings}
+    presumed = len(found.presumable())
     adds = len(to_add(found))
     few = adds * _TOP_UP_SHARE <= len(record.ids)
     grade: Grade = "top_up" if kinds == {"ids_missing"} and few else "rebuild_segment"
@@ -197,9 +200,10 @@ def plan_collection(
         grade=grade,
         drawers=len(record.ids),
         from_queue=found.count(QUEUE),
-        from_live=found.count(LIVE),
+        from_live=found.count(LIVE) + presumed,
+        presumed=presumed,
         from_quarantined=found.count(QUARANTINED),
-        to_embed=found.count(NOWHERE),
+        to_embed=found.count(NOWHERE) - presumed,
         adds=adds if grade == "top_up" else 0,
         kinds=tuple(sorted(kinds)),
         bytes_needed=_bytes_needed(found, adds if grade == "top_up" else len(record.ids)),

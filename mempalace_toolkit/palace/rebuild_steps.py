@@ -18,6 +18,7 @@ from mempalace_toolkit.errors import DamageLeftError, WriteUndoneError
 from mempalace_toolkit.palace.check import check_palace
 from mempalace_toolkit.palace.exchange import exchange, sync_folder
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.order_proof import prove_order
 from mempalace_toolkit.palace.prove import prove_collection
 from mempalace_toolkit.palace.quarantine import UNSAFE_KINDS, aside_name
 from mempalace_toolkit.palace.rebuild import build_index, scratch_folder
@@ -130,6 +131,7 @@ def clean(work: Work) -> None:
 
 STEPS: tuple[Step, ...] = (
     ("room", find_room),
+    ("order", prove_order),
     ("embed", embed_missing),
     ("sample", begin_sample),
     ("build", build),

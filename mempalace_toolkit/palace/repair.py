@@ -198,7 +198,7 @@ def _repair_collection(
     return CollectionResult(
         plan=work.plan,
         embedded=work.embedded,
-        sampled=work.sampled,
+        sampled=work.sampled + work.compared,
         unsampled=work.unsampled,
         kept=str(work.kept or ""),
         proof=proof,

@@ -56,6 +56,7 @@ class Work:
     kept: Path | None = None
     embedded: int = 0
     sampled: int = 0
+    compared: int = 0
     unsampled: str = ""
     sample: Sample | None = None
 

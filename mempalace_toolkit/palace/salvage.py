@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mempalace_toolkit.palace.presumption import Presumption, presume
 from mempalace_toolkit.palace.quarantine import list_quarantined
 from mempalace_toolkit.palace.reach import Reach, reach_of
 from mempalace_toolkit.palace.records import CollectionRecord
-from mempalace_toolkit.palace.segment_files import Elements, read_segment
+from mempalace_toolkit.palace.segment_files import Elements, SegmentFiles, read_segment
 
 NOWHERE, QUEUE, LIVE, QUARANTINED = range(4)
 _BLOCK = 4096
@@ -30,7 +31,8 @@ class Salvage:
 
     `origin` is NOWHERE, QUEUE, LIVE or QUARANTINED; `folder` an index into `folders`, and
     `element` one into that folder's elements. `queued` holds the queue's vectors by drawer,
-    `embedded` those that were made anew.
+    `embedded` those that were made anew. `presumed` is where more are likely to be, which a
+    comparison must prove.
     """
 
     record: CollectionRecord
@@ -41,6 +43,7 @@ class Salvage:
     folders: list[tuple[Path, Elements]]
     queued: dict[int, bytes]
     embedded: dict[int, NDArray[np.float32]]
+    presumed: Presumption | None = None
 
     def count(self, origin: int) -> int:
         """How many drawers' vectors come from there."""
@@ -49,6 +52,12 @@ class Salvage:
     def missing(self) -> NDArray[np.int64]:
         """The drawers without a proven vector, by position."""
         return np.flatnonzero(self.origin == NOWHERE)
+
+    def presumable(self) -> NDArray[np.int64]:
+        """The drawers without a proven vector that a comparison may prove, by position."""
+        if self.presumed is None:
+            return np.zeros(0, np.int64)
+        return np.intersect1d(self.presumed.targets, self.missing())
 
     def vectors(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Raw vectors, a row each, as long as they once were; NaN where there is none."""
@@ -97,9 +106,16 @@ def salvage(palace: Path, record: CollectionRecord, map_wrong: bool = False) -> 
     if not total or not dimension:
         return found
     _take_from_queue(found)
+    live: SegmentFiles | None = None
     for folder, origin in _folders(palace, record):
         if folder.is_dir() and not np.all(found.origin):
-            _take_from_folder(found, folder, origin, map_wrong)
+            files = _take_from_folder(found, folder, origin, map_wrong)
+            live = files if origin == LIVE else live
+    watermark = record.vector_watermark
+    if live is not None and watermark is not None and len(found.missing()):
+        current = (record.sequences <= watermark) | _only_described(record, watermark)
+        if np.any(current & (found.origin == NOWHERE)):
+            found.presumed = presume(record, live, current, map_wrong)
     return found
 
 
@@ -138,25 +154,35 @@ def _take_from_queue(found: Salvage) -> None:
             found.origin[place] = QUEUE
 
 
-def _take_from_folder(found: Salvage, folder: Path, origin: int, map_wrong: bool) -> None:
+def _take_from_folder(found: Salvage, folder: Path, origin: int, map_wrong: bool) -> SegmentFiles:
     files = read_segment(folder, found.dimension)
     if files.elements is None:
-        return
+        return files
     reach = reach_of(found.record, files, origin == LIVE, map_wrong)
-    if reach is None:
-        return
-    wanted = np.flatnonzero((found.origin == NOWHERE) & _proven(reach, found.record))
-    elements = reach.elements[wanted]
-    sound = np.zeros(len(wanted), np.bool_)
-    for start in range(0, len(wanted), _BLOCK):
+    if reach is not None:
+        wanted = np.flatnonzero((found.origin == NOWHERE) & _proven(reach, found.record))
+        take(found, wanted, reach.elements[wanted], (folder, files.elements), origin)
+    return files
+
+
+def take(
+    found: Salvage,
+    drawers: NDArray[np.int64],
+    places: NDArray[np.int64],
+    folder: tuple[Path, Elements],
+    origin: int,
+) -> None:
+    """Take the drawers' vectors from these elements, where they can be vectors at all."""
+    sound = np.zeros(len(drawers), np.bool_)
+    for start in range(0, len(drawers), _BLOCK):
         part = slice(start, start + _BLOCK)
-        sound[part] = _sound(files.elements, elements[part], found.record.space)
-    wanted = wanted[sound]
-    if len(wanted):
-        found.origin[wanted] = origin
-        found.folder[wanted] = len(found.folders)
-        found.element[wanted] = reach.elements[wanted]
-        found.folders.append((folder, files.elements))
+        sound[part] = _sound(folder[1], places[part], found.record.space)
+    drawers, places = drawers[sound], places[sound]
+    if len(drawers):
+        found.origin[drawers] = origin
+        found.folder[drawers] = len(found.folders)
+        found.element[drawers] = places
+        found.folders.append(folder)
 
 
 def _proven(reach: Reach, record: CollectionRecord) -> NDArray[np.bool_]:

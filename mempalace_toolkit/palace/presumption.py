@@ -1,0 +1,69 @@
+"""An index whose map of ids is lost or wrong: its elements in the order of the drawers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mempalace_toolkit.palace.records import CollectionRecord
+from mempalace_toolkit.palace.segment_files import Elements, SegmentFiles
+
+_ALIKE = 0.999
+
+
+@dataclass(frozen=True, slots=True)
+class Presumption:
+    """`ranked` are the live elements in the order of their labels. `targets` are the drawers
+    that can be among them with their present text, by position; `most` is the largest shift."""
+
+    folder: Path
+    elements: Elements
+    ranked: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    most: int
+
+    def usable(self, rank: int) -> bool:
+        """Whether the vector in this place of the order can be one at all."""
+        vector = np.asarray(self.elements.vectors[self.ranked[rank]])
+        return bool(np.all(np.isfinite(vector)) and np.any(vector))
+
+    def alike(
+        self, positions: Sequence[int], vectors: NDArray[np.float32], most: int
+    ) -> list[tuple[int, ...]]:
+        """For each drawer the shifts under which its place has its vector, given beside."""
+        found = []
+        for position, vector in zip(positions, vectors.astype(np.float64), strict=True):
+            places = self.ranked[position : position + most + 1]
+            held = np.asarray(self.elements.vectors[places], np.float64)
+            with np.errstate(all="ignore"):
+                lengths = np.linalg.norm(held, axis=1) * np.linalg.norm(vector)
+                cosines = held @ vector / lengths
+            found.append(tuple(np.flatnonzero(cosines > _ALIKE).tolist()))
+        return found
+
+
+def presume(
+    record: CollectionRecord, files: SegmentFiles, current: NDArray[np.bool_], map_wrong: bool
+) -> Presumption | None:
+    """The order to look for, where the map does not tell; None where it does, or nothing fits.
+
+    `current` says which drawers' vectors the index has if it has them at all.
+    """
+    if files.elements is None:
+        return None
+    labels = np.asarray(files.elements.labels).astype(np.int64)
+    live = np.flatnonzero(~np.asarray(files.elements.deleted) & (labels > 0))
+    if not map_wrong and files.id_map is not None:
+        mapped = np.fromiter(files.id_map.ids, np.int64, len(files.id_map.ids))
+        if np.all(np.isin(labels[live], mapped)):
+            return None
+    targets = np.flatnonzero(current)
+    ranked = live[np.argsort(labels[live], kind="stable")]
+    most = len(ranked) - 1 - int(targets[-1]) if len(targets) else -1
+    if most < 0 or len(np.unique(labels[live])) != len(live):
+        return None
+    return Presumption(files.folder, files.elements, ranked, targets, most)
