@@ -1,0 +1,320 @@
+"""`schedule` through its front door: what it changes, refuses, undoes and tells."""
+
+from __future__ import annotations
+
+import plistlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mempalace_toolkit.errors import WriteUndoneError
+from mempalace_toolkit.schedule.calendar import parse_when
+from mempalace_toolkit.schedule.job import stems
+from mempalace_toolkit.schedule.schedulers import SCHEDULERS
+from mempalace_toolkit.schedule.steps import Plan, Run, apply
+from tests.conftest import Sandbox, tree_state
+from tests.schedule.rendering import setting_of
+from tests.schedule.stubs import PROGRAMS, StubMachine
+
+OTHERS = b"# mine\r\nPATH=/bin\n* * * * *  two  spaces\n\xff\n"
+AGENT = "Library/LaunchAgents/se.jordbo.mempalace-session.plist"
+USER_UNITS = ".config/systemd/user"
+
+
+@pytest.fixture
+def machine(bare: Sandbox, tmp_path: Path) -> StubMachine:
+    """One with every scheduler's program."""
+    return StubMachine.made(bare, tmp_path, *PROGRAMS)
+
+
+def everything(machine: StubMachine) -> dict[str, bytes]:
+    """The home's files and the schedulers' state, but for what passes and the log of calls."""
+    found = {**tree_state(machine.sandbox.home), **tree_state(machine.state)}
+    passing = ("calls", "fail-at", "leaving")
+    return {name: content for name, (_, _, content) in found.items() if name not in passing}
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_installing_twice_changes_nothing_and_removing_leaves_nothing(
+    machine: StubMachine, scheduler: str
+) -> None:
+    machine.crontab.write_bytes(OTHERS)
+    before = everything(machine)
+    machine.done("install", "--scheduler", scheduler)
+    installed = tree_state(machine.sandbox.home), everything(machine)
+    assert installed[1] != before
+    again = machine.done("install", "--scheduler", scheduler, "--json").json
+    assert again["status"] == "noop"
+    assert [job["steps"] for job in again["jobs"]] == [[], []]
+    assert (tree_state(machine.sandbox.home), everything(machine)) == installed
+    machine.done("remove", "--scheduler", scheduler)
+    if scheduler == "launchd":
+        (machine.sandbox.home / "Library/Logs").rmdir()
+        (machine.sandbox.home / "Library").rmdir()
+    assert everything(machine) == before
+    assert machine.done("remove").out == "Nothing is installed.\n"
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("command", ["install", "remove"])
+def test_a_dry_run_writes_nothing(machine: StubMachine, scheduler: str, command: str) -> None:
+    if command == "remove":
+        machine.done("install", "--scheduler", scheduler)
+    before = tree_state(machine.sandbox.home), everything(machine)
+    answer = machine.done(command, "--scheduler", scheduler, "--dry-run")
+    assert "would" in answer.out
+    assert (tree_state(machine.sandbox.home), everything(machine)) == before
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize("work", ["install", "change", "remove"])
+def test_whichever_call_fails_the_old_state_is_back(
+    machine: StubMachine, scheduler: str, work: str
+) -> None:
+    module, account = SCHEDULERS[scheduler], machine.account()
+    first = setting_of("session")
+    if work != "install":
+        apply(module.plan_install(first, account, False), account)
+    before = everything(machine)
+    wanted = replace(first, when=parse_when("daily 05:00"))
+
+    def make_plan() -> Plan:
+        if work == "remove":
+            return module.plan_remove("session", account, False)
+        return module.plan_install(wanted, account, False)
+
+    machine.fail_at(0)
+    calls = [step for step in make_plan().steps if isinstance(step, Run) and not step.may_fail]
+    asked = len(machine.calls())
+    assert calls
+    failed = 0
+    for number in range(asked + 1, asked + 10):
+        plan = make_plan()
+        machine.fail_at(number - asked)
+        try:
+            apply(plan, account)
+        except WriteUndoneError as error:
+            failed += 1
+            assert "told to fail" in error.message
+            assert everything(machine) == before
+        else:
+            if len(machine.calls()) < number - asked:
+                break
+            machine.fail_at(0)  # it was one that may fail: start again
+            if work == "install":
+                apply(module.plan_remove("session", account, False), account)
+            else:
+                apply(module.plan_install(first, account, False), account)
+    assert failed >= len(calls)  # launchd is asked once more while it unloads
+    assert everything(machine) != before
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_a_disk_that_refuses_a_file_leaves_the_old_state(
+    machine: StubMachine, scheduler: str
+) -> None:
+    if scheduler == "cron":
+        machine.sandbox.home.joinpath(".cache").write_text("a file where a folder is to be")
+    else:
+        place = {"systemd": USER_UNITS, "launchd": "Library/LaunchAgents"}[scheduler]
+        blocked = machine.sandbox.home / place
+        blocked.parent.mkdir(parents=True)
+        blocked.write_text("a file where a folder is to be")
+    if scheduler == "launchd":
+        machine.sandbox.home.joinpath("Library/Logs").mkdir()
+    before = everything(machine)
+    answer = machine.schedule("install", "--scheduler", scheduler)
+    assert answer.code == 74
+    assert "cannot write" in answer.err
+    assert everything(machine) == before
+
+
+def test_show_prints_what_install_writes(machine: StubMachine) -> None:
+    for scheduler in SCHEDULERS:
+        shown = machine.done("show", "session", "--scheduler", scheduler, "--json").json["jobs"][0]
+        machine.done("install", "session", "--scheduler", scheduler)
+        assert len(shown["next_runs_ms"]) == 3
+        for path, text in shown["files"].items():
+            there = machine.crontab if path == "crontab" else Path(path)
+            assert there.read_text() == text
+        plain = machine.done("show", "session", "--scheduler", scheduler).out
+        assert all(text in plain for text in shown["files"].values())
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_what_was_changed_by_hand_is_kept_until_force(machine: StubMachine, scheduler: str) -> None:
+    machine.done("install", "session", "--scheduler", scheduler)
+    home = machine.sandbox.home
+    file = {
+        "cron": machine.crontab,
+        "systemd": home / USER_UNITS / "mempalace-session.timer",
+        "launchd": home / AGENT,
+    }[scheduler]
+    edited = file.read_text().replace("03:00:00", "04:00:00").replace("nice -n 10", "nice -n 5")
+    edited = edited.replace("<integer>10<", "<integer>5<")
+    file.write_text(edited)
+    before = everything(machine)
+    for command in ("install", "remove"):
+        answer = machine.schedule(command, "--scheduler", scheduler)
+        assert answer.code == 2
+        assert "changed by hand" in answer.err
+        assert "--force" in answer.err
+        assert everything(machine) == before
+    status = machine.schedule("status", "session", "--json")
+    assert status.code == 65
+    assert "unit_edited" in {finding["kind"] for finding in status.json["findings"]}
+    machine.done("install", "session", "--scheduler", scheduler, "--force")
+    assert file.read_text() != edited
+    file.write_text(edited)
+    machine.done("remove", "--force")
+
+
+def test_drop_ins_are_left_alone(machine: StubMachine) -> None:
+    drop_in = machine.sandbox.home / USER_UNITS / "mempalace-session.timer.d/mine.conf"
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text("[Timer]\nRandomizedDelaySec=0\n")
+    machine.done("install", "--scheduler", "systemd")
+    machine.done("remove")
+    assert drop_in.read_text().startswith("[Timer]")
+
+
+def test_a_template_copied_by_hand_is_taken_over(machine: StubMachine) -> None:
+    contrib = Path(__file__).parents[2] / "contrib"
+    machine.crontab.write_bytes(OTHERS + (contrib / "cron/mempalace-session.cron").read_bytes())
+    agent = machine.sandbox.home / AGENT
+    agent.parent.mkdir(parents=True)
+    text = (contrib / "launchd" / agent.name).read_text()
+    agent.write_text(text.replace("@HOME@", str(machine.sandbox.home)))
+    for scheduler in ("cron", "launchd"):
+        machine.done("install", "session", "--scheduler", scheduler)
+    assert machine.crontab.read_bytes().startswith(OTHERS)
+    assert machine.crontab.read_bytes().count(b"session begin") == 1
+    assert b"sha256" in agent.read_bytes()
+
+
+def test_a_loaded_agent_is_loaded_anew_when_its_file_changes(machine: StubMachine) -> None:
+    machine.done("install", "session", "--scheduler", "launchd")
+    machine.calls()
+    (machine.state / "disabled").write_text("se.jordbo.mempalace-session")
+    machine.done("install", "session", "--scheduler", "launchd", "--at", "Fri 01:02")
+    verbs = [call.split()[1] for call in machine.calls()]
+    # The one that comes too early is refused, and tried again.
+    assert [verb for verb in verbs if "print" not in verb] == (
+        ["bootout", "enable", "bootstrap", "bootstrap"]
+    )
+    values = plistlib.loads((machine.state / "loaded-se.jordbo.mempalace-session").read_bytes())
+    assert values["StartCalendarInterval"] == {"Weekday": 5, "Hour": 1, "Minute": 2}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stem"),
+    [
+        (["session", "--devbox"], "session-devbox"),
+        (["--devbox", "session"], "session-devbox"),
+        (["session", "--devbox", "--engine", "podman"], "session-devbox"),
+        (["session-devbox"], "session-devbox"),
+        (["session", "--devbox", "box"], "session-devbox"),
+        (["session", "--devbox=box"], "session-devbox"),
+        (["repair"], "repair"),
+    ],
+)
+def test_devbox_may_stand_without_a_name(
+    machine: StubMachine, arguments: list[str], stem: str
+) -> None:
+    (job,) = machine.done("show", *arguments, "--scheduler", "cron", "--json").json["jobs"]
+    assert job["job"] == stem
+    name = "box" if "box" in arguments[-1].split("=")[-1:] else "opencode-devbox"
+    assert (f"CONTAINER={name};" in job["files"]["crontab"]) == (stem != "repair")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["install", "nothing"], 2, "no job 'nothing'"),
+        (["install", "--at", "sometimes"], 2, "no schedule"),
+        (["install", "--scheduler", "at"], 2, "no scheduler 'at'"),
+        (["install", "repair", "--devbox"], 2, "does not run in a container"),
+        (["install", "--devbox", "a b"], 2, "no container's name"),
+        (["install", "--devbox", "--scheduler", "launchd"], 2, "no template for a container"),
+        (["install", "--scheduler", "systemd", "--force=1"], 2, "--force"),
+        (["remove", "nothing"], 2, "no job 'nothing'"),
+        (["status", "nothing"], 2, "no job 'nothing'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_and_changes_nothing(
+    machine: StubMachine, arguments: list[str], code: int, told: str
+) -> None:
+    before = everything(machine)
+    answer = machine.schedule(*arguments)
+    assert answer.code == code
+    assert told in answer.err
+    assert answer.out == ""
+    assert everything(machine) == before
+
+
+def test_auto_takes_systemd_then_cron_then_says_what_is_missing(
+    bare: Sandbox, tmp_path: Path
+) -> None:
+    for programs, expected in ((("systemctl", "crontab"), "systemd"), (("crontab",), "cron")):
+        folder = tmp_path / expected
+        folder.mkdir()
+        machine = StubMachine.made(bare, folder, *programs)
+        told = machine.done("install", "--dry-run", "--json").json
+        assert {job["scheduler"] for job in told["jobs"]} == {expected}
+    (tmp_path / "none").mkdir()
+    machine = StubMachine.made(bare, tmp_path / "none")
+    answer = machine.schedule("install", "--json")
+    assert answer.code == 78
+    assert answer.json["error"]["kind"] == "configuration"
+    assert machine.schedule("status").code == 0
+    assert machine.done("remove").out == "Nothing is installed.\n"
+
+
+def test_status_fits_80_columns_and_finds_what_was_installed_twice(machine: StubMachine) -> None:
+    assert machine.schedule("status").code == 0
+    (machine.state / "containers").write_text("opencode-devbox\\trunning\n")
+    for scheduler in ("cron", "systemd"):
+        for stem in stems():
+            machine.done("install", stem, "--scheduler", scheduler)
+    machine.done("install", "session", "--scheduler", "cron", "--at", "Mon,Tue,Thu,Fri 03:00")
+    answer = machine.schedule("status")
+    assert answer.code == 65
+    table = answer.out.splitlines()[: 1 + 2 * len(stems())]
+    assert max(map(len, table)) <= 80
+    assert "installed_twice" in answer.out
+    told = machine.schedule("status", "--json").json
+    assert told["status"] == "damaged"
+    assert {job["scheduler"] for job in told["jobs"]} == {"cron", "systemd"}
+    assert all(finding["remedy"] for finding in told["findings"])
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ("opencode-devbox\trunning\n", "running"),
+        ("other\trunning\nopencode-devbox\texited\n", "stopped"),
+        ("opencode-devbox-2\trunning\n", "missing"),
+        (None, "engine down"),
+    ],
+)
+def test_status_tells_the_containers_state(
+    machine: StubMachine, said: str | None, state: str
+) -> None:
+    machine.done("install", "session", "--devbox", "--scheduler", "cron")
+    if said is not None:
+        (machine.state / "containers").write_text(said)
+    answer = machine.schedule("status", "--json")
+    (job,) = answer.json["jobs"]
+    assert job["container_state"] == state
+    assert answer.code == (0 if state == "running" else 65)
+
+
+def test_a_crontab_that_may_not_be_read_stops_only_cron(machine: StubMachine) -> None:
+    stub = machine.state.parent / "stubs/crontab"
+    stub.write_text('#!/bin/sh\necho "You (ann) are not allowed to use this program" >&2\nexit 1\n')
+    machine.done("install", "--scheduler", "systemd")
+    machine.done("remove")
+    answer = machine.schedule("install", "--scheduler", "cron")
+    assert answer.code == 74
+    assert "not allowed" in answer.err
