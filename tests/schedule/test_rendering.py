@@ -132,7 +132,9 @@ def test_a_hostile_home_and_prefix_stand_in_the_agent_as_they_are(name: str) -> 
     ((path, content),) = launchd.render(setting, account_at(home)).items()
     values = plistlib.loads(content)
     assert path.parent == home / "Library/LaunchAgents"
-    assert values["ProgramArguments"] == [f"/Users/{name}/.local/bin/mempalace-session"]
+    program, *arguments = values["ProgramArguments"]
+    assert program == f"/Users/{name}/.local/bin/mempalace-session"
+    assert arguments == ["--time-limit", "7200"]  # launchd itself has no ceiling
     assert values["WorkingDirectory"] == str(home)
     assert values["StandardOutPath"] == f"/Users/{name}/Library/Logs/mempalace-session.log"
 
