@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_MISSING, _TIMED_OUT = 127, 124
+NO_PROGRAM, _TIMED_OUT = 127, 124
 _PLAIN = {"LC_ALL": "C", "TZ": "UTC", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": ""}
 
 
@@ -59,7 +59,7 @@ def call(
             check=False,
         )
     except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
-        return Ended(_MISSING, b"", f"{command[0]}: {error.strerror}")
+        return Ended(NO_PROGRAM, b"", f"{command[0]}: {error.strerror}")
     except subprocess.TimeoutExpired:
         return Ended(_TIMED_OUT, b"", f"{command[0]} gave no answer in {seconds:g} s")
     return Ended(ended.returncode, ended.stdout, ended.stderr.decode(errors="replace").strip())

@@ -5,11 +5,12 @@ from __future__ import annotations
 import plistlib
 import re
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mempalace_toolkit.errors import UsageError
-from mempalace_toolkit.schedule.account import Account, call
+from mempalace_toolkit.errors import UsageError, WriteUndoneError
+from mempalace_toolkit.schedule.account import NO_PROGRAM, Account, call
 from mempalace_toolkit.schedule.calendar import (
     calendar_interval,
     from_calendar_interval,
@@ -27,13 +28,14 @@ from mempalace_toolkit.schedule.templates import (
 
 NAME = "launchd"
 _HOME = "@HOME@"
-_MISSING = 127
+_NOT_FOUND = 113
+_IN_PROGRESS = (5, 37)
 _BUSY = 75
 
 
 def answers(account: Account) -> bool:
     """Whether this machine has launchd."""
-    return account.macos and call(("launchctl", "version"), account).code != _MISSING
+    return account.macos and call(("launchctl", "version"), account).code != NO_PROGRAM
 
 
 def label_of(stem: str) -> str:
@@ -48,7 +50,7 @@ def render(setting: JobSetting, account: Account) -> dict[Path, bytes]:
             "launchd has no template for a container", "use --scheduler cron with --devbox"
         )
     values = _filled(plistlib.loads(_shipped(setting.stem)), str(account.home))
-    values["ProgramArguments"] = [str(setting.program), *setting.job.arguments]
+    values["ProgramArguments"] = [str(setting.program), *values["ProgramArguments"][1:]]
     values["StartCalendarInterval"] = calendar_interval(setting.when)
     values["EnvironmentVariables"] |= dict(setting.variables)
     content = plistlib.dumps(values, sort_keys=False)
@@ -62,7 +64,7 @@ def plan_install(setting: JobSetting, account: Account, force: bool) -> Plan:
     if there is not None and there != content and not force:
         _refuse_if_edited(path, there, setting.stem, account)
     target = _target(setting.stem, account)
-    load = Run(("launchctl", "bootstrap", _domain(account), str(path)), tries=10)
+    load = _load(path, account)
     unload = Run(("launchctl", "bootout", target))
     logs = account.home / "Library" / "Logs"
     steps: list[Step] = [] if logs.is_dir() else [MakeFolder(logs)]
@@ -75,8 +77,7 @@ def plan_install(setting: JobSetting, account: Account, force: bool) -> Plan:
         disable = Run(("launchctl", "disable", target))
         steps.append(Run(("launchctl", "enable", target), undo=disable))
     if not loaded or there != content:
-        # Unloading goes on after `bootout` ended; until then loading is refused.
-        steps.append(Run(load.command, undo=unload, tries=load.tries))
+        steps.append(replace(load, undo=unload))
     return Plan(NAME, setting.stem, tuple(steps))
 
 
@@ -88,8 +89,8 @@ def plan_remove(stem: str, account: Account, force: bool) -> Plan:
         _refuse_if_edited(path, there, stem, account)
     steps: list[Step] = []
     if _print(stem, account) is not None:
-        back = Run(("launchctl", "bootstrap", _domain(account), str(path)), tries=10)
-        steps.append(Run(("launchctl", "bootout", _target(stem, account)), undo=back))
+        off = ("launchctl", "bootout", _target(stem, account))
+        steps.append(Run(off, undo=_load(path, account)))
     if there is not None:
         steps += [WriteFile(path, None), DropFolders(path.parent, account.home / "Library")]
     return Plan(NAME, stem, tuple(steps))
@@ -165,6 +166,11 @@ def _refuse_if_edited(path: Path, content: bytes, stem: str, account: Account) -
         raise refuse_edited(str(path), stem, NAME)
 
 
+def _load(path: Path, account: Account) -> Run:
+    """Unloading goes on after `bootout` has ended; until then loading is refused."""
+    return Run(("launchctl", "bootstrap", _domain(account), str(path)), not_yet=_IN_PROGRESS)
+
+
 def _domain(account: Account) -> str:
     return f"gui/{account.uid}"
 
@@ -176,7 +182,12 @@ def _target(stem: str, account: Account) -> str:
 def _print(stem: str, account: Account) -> str | None:
     """What launchd tells of a loaded agent, None where it is not loaded."""
     asked = call(("launchctl", "print", _target(stem, account)), account)
-    return asked.text if asked.code == 0 else None
+    if asked.code in (0, _NOT_FOUND, NO_PROGRAM):
+        return asked.text if asked.code == 0 else None
+    raise WriteUndoneError(
+        f"`launchctl print {_target(stem, account)}` failed ({asked.code}): {asked.err}",
+        "log in on the machine's own screen once, or use --scheduler cron",
+    )
 
 
 def _is_disabled(stem: str, account: Account) -> bool:

@@ -13,7 +13,7 @@ from mempalace_toolkit.errors import WriteUndoneError
 from mempalace_toolkit.files import write_undone
 from mempalace_toolkit.schedule.account import Account, call
 
-_PAUSE = 0.5
+_PAUSE, _TRIES = 0.5, 10
 _Undo = list[Callable[[], object]]
 
 
@@ -51,12 +51,12 @@ class DropFolders:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Call a program. `undo` takes it back; `tries` is how often a failing one is called."""
+    """Call a program. `undo` takes it back; it is called again when it ends with `not_yet`."""
 
     command: tuple[str, ...]
     feed: bytes | None = None
     undo: Run | None = None
-    tries: int = 1
+    not_yet: tuple[int, ...] = ()
     may_fail: bool = False
 
     def __str__(self) -> str:
@@ -122,12 +122,14 @@ def _take(step: Step, account: Account, undo: _Undo) -> None:
 
 
 def _run(step: Run, account: Account) -> None:
-    for left in reversed(range(step.tries)):
+    ended = call(step.command, account, step.feed)
+    for _ in range(_TRIES):
+        if ended.code not in step.not_yet:
+            break
+        time.sleep(_PAUSE)
         ended = call(step.command, account, step.feed)
-        if ended.code == 0 or step.may_fail:
-            return
-        if left:
-            time.sleep(_PAUSE)
+    if ended.code == 0 or step.may_fail:
+        return
     said = ended.err or ended.text.strip() or "it said nothing"
     raise WriteUndoneError(
         f"`{' '.join(step.command)}` failed ({ended.code}): {said}",
