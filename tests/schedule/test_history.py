@@ -89,7 +89,7 @@ import sys
 from pathlib import Path
 from mempalace_toolkit.schedule.history import begin_run
 from mempalace_toolkit.schedule.run_record import RunRecord
-for number in range(60):
+for number in range(120):
     started = int(sys.argv[2]) * 1000 + number
     run = begin_run(Path(sys.argv[1]), RunRecord("x", started, None, "running"), started)
     run.end(RunRecord("x", started, started, "ok", 0))
@@ -97,16 +97,19 @@ for number in range(60):
 """
 
 
-def test_of_many_writers_at_once_every_line_is_kept(tmp_path: Path) -> None:
+def test_of_many_writers_at_once_every_line_is_kept_while_old_ones_are_cut(tmp_path: Path) -> None:
+    history_file(tmp_path).write_bytes(line_of(replace(ENDED, command="old")) * (KEPT + 90))
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITING, tmp_path, str(number)])
         for number in range(4)
     ]
     assert [writer.wait(timeout=100) for writer in writers] == [0] * 4
-    assert {one.started_ms for one in read_history(tmp_path)} == {
-        writer * 1000 + number for writer in range(4) for number in range(60)
+    kept = [one for one in read_history(tmp_path) if one.command == "x"]
+    assert {one.started_ms for one in kept} == {
+        writer * 1000 + number for writer in range(4) for number in range(120)
     }
-    assert {one.status for one in read_history(tmp_path)} == {"ok"}
+    assert {one.status for one in kept} == {"ok"}
+    assert len(history_file(tmp_path).read_bytes().splitlines()) < KEPT + 200
 
 
 def test_only_the_newest_lines_stay(tmp_path: Path) -> None:

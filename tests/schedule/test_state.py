@@ -182,6 +182,11 @@ def test_two_times_that_went_by_are_missed_only_when_the_run_is_late_too() -> No
         (CRON, (run("2026-11-16 03:05", "killed"),), "was killed"),
         (CRON, (run("2026-11-16 03:05", "running"),), ""),
         (
+            CRON,
+            (run("2026-11-16 03:05", "failed", error="x"), run("2026-11-18 11:59", "running")),
+            "status 70",
+        ),
+        (
             last("2026-11-16 03:05", "failed", 70),
             (run("2026-11-16 03:05", "failed", error="mempalace_failed"),),
             "70 (mempalace_failed)",
