@@ -164,10 +164,10 @@ def _metadata(recovery: Recovery, put: Put, account: Account) -> None:
     if not loss.any:
         return
     account.metadata_uncertain = loss.uncertain
+    textless: set[int] = set()
     for row in loss.rows.values():
-        if row[1] == DOCUMENT or row[0] is None:
-            continue
-        account.partial.add(_number(row[0]))
+        if row[0] is not None:
+            (textless if row[1] == DOCUMENT else account.partial).add(_number(row[0]))
     for drawer, row in recovery.rows("embedding_fulltext_search_content"):
         if DOCUMENT not in held.get(drawer, set()) and len(row) == 2 and isinstance(row[1], str):
             held.setdefault(drawer, set()).add(DOCUMENT)
@@ -175,10 +175,11 @@ def _metadata(recovery: Recovery, put: Put, account: Account) -> None:
     for drawers in account.drawers.values():
         counted = Counter(key for drawer in drawers for key in held.get(drawer, ()))
         usual = {key for key, count in counted.items() if count >= _NEARLY_ALL * len(drawers)}
-        with_text = counted[DOCUMENT] > len(drawers) / 2
+        # One that never had a text is no loss: its collection has none, or its index says so.
+        with_text = loss.uncertain and counted[DOCUMENT] > 0
         for drawer in drawers:
             keys = held.get(drawer, set())
-            if with_text and DOCUMENT not in keys:
+            if DOCUMENT not in keys and (with_text or drawer in textless):
                 account.dropped.add(drawer)
             elif loss.uncertain and not usual <= keys:
                 account.partial.add(drawer)

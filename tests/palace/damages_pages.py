@@ -88,9 +88,9 @@ def list_of_free_pages(victim: Victim) -> None:
 
 
 def end_cut_off(victim: Victim) -> None:
-    """The last pages are gone, as on a full disk."""
+    """The last fourth is gone, as on a full disk."""
     with victim.database.open("r+b") as file:
-        file.truncate(victim.database.stat().st_size - 12 * PAGE)
+        file.truncate(victim.database.stat().st_size // PAGE * 3 // 4 * PAGE)
 
 
 def header_zeroed(victim: Victim) -> None:
