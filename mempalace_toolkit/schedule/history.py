@@ -71,8 +71,8 @@ def begin_run(folder: Path, started: RunRecord, process: int) -> OpenRun:
 
 def read_history(folder: Path) -> tuple[RunRecord, ...]:
     """All runs that are known, oldest first; damaged lines are left out. Writes nothing."""
-    records = _lines(folder)
-    records.update((_key(one), one) for _, one in _left_over(folder) if _key(one) not in records)
+    left_over = {_key(one): one for _, one in _left_over(folder)}  # first: it may end meanwhile
+    records = {**left_over, **_lines(folder)}
     return tuple(sorted(records.values(), key=lambda record: record.started_ms))
 
 
@@ -98,7 +98,7 @@ def _left_over(folder: Path) -> Iterator[tuple[Path, RunRecord]]:
             except BlockingIOError:
                 status = "running"
             record = parse_line(opened.read(_LONGEST_LINE))
-            if record is not None:
+            if record is not None and file.exists():  # a run that ends removes it, then lets go
                 yield file, replace(record, status=status)
 
 
@@ -110,7 +110,7 @@ def _take_in_killed(folder: Path) -> None:
         known = _lines(folder)
         _append(folder, [one for one in killed.values() if _key(one) not in known])
         for file in killed:
-            file.unlink()
+            file.unlink(missing_ok=True)
 
 
 def _append(folder: Path, records: list[RunRecord]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import given
@@ -97,19 +100,61 @@ for number in range(120):
 """
 
 
+READING = """
+import sys
+from pathlib import Path
+from mempalace_toolkit.schedule.history import read_history
+while not Path(sys.argv[1], "done").exists():
+    assert {one.status for one in read_history(Path(sys.argv[1]))} <= {"ok", "running"}
+"""
+
+
 def test_of_many_writers_at_once_every_line_is_kept_while_old_ones_are_cut(tmp_path: Path) -> None:
     history_file(tmp_path).write_bytes(line_of(replace(ENDED, command="old")) * (KEPT + 90))
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITING, tmp_path, str(number)])
         for number in range(4)
     ]
+    reader = subprocess.Popen([sys.executable, "-c", READING, tmp_path])
     assert [writer.wait(timeout=100) for writer in writers] == [0] * 4
+    (tmp_path / "done").touch()
+    assert reader.wait(timeout=100) == 0, "a run that ended was taken for a killed one"
     kept = [one for one in read_history(tmp_path) if one.command == "x"]
     assert {one.started_ms for one in kept} == {
         writer * 1000 + number for writer in range(4) for number in range(120)
     }
     assert {one.status for one in kept} == {"ok"}
     assert len(history_file(tmp_path).read_bytes().splitlines()) < KEPT + 200
+
+
+def just_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Have something happen between a look into `running/` and the look at the lock there."""
+    real, acts = fcntl.flock, [act]
+
+    def flock(file: IO[bytes] | int, how: int) -> None:
+        if how & fcntl.LOCK_SH and acts:
+            acts.pop()()
+        real(file, how)
+
+    monkeypatch.setattr("mempalace_toolkit.schedule.history.fcntl.flock", flock)
+
+
+def test_a_run_that_ends_while_it_is_read_about_is_no_killed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin_run(tmp_path, STARTED, 7)
+    just_before_it_is_asked_for(monkeypatch, lambda: (run.end(ENDED), run.close()))
+    assert read_history(tmp_path) == (ENDED,)
+
+
+def test_a_run_that_ends_while_another_begins_is_no_killed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = begin_run(tmp_path, STARTED, 7)
+    run.end(ENDED)
+    just_before_it_is_asked_for(monkeypatch, run.close)
+    do(tmp_path, replace(STARTED, started_ms=2_000), None)
+    assert read_history(tmp_path) == (ENDED,)
 
 
 def test_only_the_newest_lines_stay(tmp_path: Path) -> None:
