@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.schedule.private_machine import CHECKOUT
+from tests.schedule.private_boot import CHECKOUT
 
 GUIDE = CHECKOUT / "contrib/README.md"
 _MARKS = {"run as root", "not run by the tests: launchd is macOS's"}

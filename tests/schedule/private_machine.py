@@ -11,49 +11,20 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from tests.conftest import Answer
+from tests.schedule.private_boot import BOOT, READY, closed_paths
 from tests.schedule.private_cgroup import CGROUP_NAME, end_cgroup, make_cgroup, own_cgroup
 from tests.schedule.waiting import wait_until
 
-CHECKOUT = Path(__file__).parents[2]
 TOOLS = ("unshare", "nsenter", "setpriv", "mount")
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:/lib/systemd"
 UNSHARE = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child"]
 UNSHARE += ["--mount-proc", "--cgroup"]
-
-# Its first process. /run and what the daemons write are its own; the accounts, too.
-BOOT = """
-set -eu
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
-mkdir /sys/fs/cgroup/first
-echo 0 >/sys/fs/cgroup/first/cgroup.procs
-for path in $REACHABLE; do
-  closed=${path%%:*} wanted=${path#*:}
-  mkdir -p "$ETC/hold" && mount --bind "$wanted" "$ETC/hold"
-  mountpoint -q "$closed" && [ "$(stat -c %a "$closed")" = 755 ] ||
-    mount -t tmpfs -o mode=755 tmpfs "$closed"
-  mkdir -p "$wanted" && mount --move "$ETC/hold" "$wanted"
-done
-for folder in /run /var/log /var/spool/cron /var/lib/systemd; do
-  mkdir -p "$folder" && mount -t tmpfs -o mode=755 tmpfs "$folder"
-done
-if [ "$HOME_INSIDE" != "$HOME_OUTSIDE" ]; then
-  mount -t tmpfs -o mode=755 tmpfs /home
-  mkdir -p "$HOME_INSIDE" && mount --bind "$HOME_OUTSIDE" "$HOME_INSIDE"
-fi
-for name in passwd shadow; do mount --bind "$ETC/$name" "/etc/$name"; done
-mkdir -p -m 700 "/run/user/$ACCOUNT_ID"
-chown "$ACCOUNT_ID" /run/user "/run/user/$ACCOUNT_ID"
-"""
-READY = """
-: >"$ETC/ready"
-while :; do wait; sleep 1; done
-"""
 
 
 @dataclass(frozen=True)
@@ -66,7 +37,9 @@ class Account:
 
 
 ROOT = Account("root", 0, "/root")
-SOMEONE = Account("someone", 4321, "/home/someone")
+SOMEONE = Account("someone", 4321, "/run/home/someone")
+# Every shell and scheduler has a meaning for something in this home's name.
+ODD = Account("o'söns", 4322, '/run/home/o\'söns & "sons" 100% | $x;#')
 
 
 @cache
@@ -107,7 +80,7 @@ class PrivateMachine:
             "ACCOUNT_ID": str(account.number),
             "HOME_INSIDE": account.home,
             "HOME_OUTSIDE": str(home),
-            "REACHABLE": " ".join(_closed_paths()) if account.number else "",
+            "REACHABLE": "".join(closed_paths(folder)) if account.number else "",
         }
         enter = 'echo 0 >"$0/cgroup.procs" && exec setpriv --pdeathsig KILL "$@"'
         boot = [*UNSHARE, "sh", "-c", BOOT + services + READY]
@@ -207,12 +180,3 @@ class PrivateMachine:
         self._process.kill()
         self._process.wait()
         end_cgroup(self._cgroup)
-
-
-def _closed_paths() -> Iterator[str]:
-    """Where only root gets at our own programs: `the closed folder:what is wanted below it`."""
-    for wanted in dict.fromkeys((sys.prefix, sys.base_prefix, str(CHECKOUT))):
-        for folder in reversed(Path(wanted).parents):
-            if not folder.stat().st_mode & 0o001:
-                yield f"{folder}:{wanted}"
-                break

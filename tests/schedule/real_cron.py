@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.schedule.private_machine import CHECKOUT, Account, PrivateMachine, missing
+from tests.schedule.private_boot import CHECKOUT
+from tests.schedule.private_machine import Account, PrivateMachine, missing
 
 TEMPLATES = CHECKOUT / "contrib/cron"
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.schedule.private_machine import CHECKOUT, Account, PrivateMachine, missing
+from tests.schedule.private_boot import CHECKOUT
+from tests.schedule.private_machine import Account, PrivateMachine, missing
 
 TEMPLATES = CHECKOUT / "contrib/systemd"
 WAYS = ("copied", "installed")

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.schedule.documented_commands import GUIDE, Block, blocks
-from tests.schedule.private_machine import CHECKOUT, SOMEONE, PrivateMachine
+from tests.schedule.private_boot import CHECKOUT
+from tests.schedule.private_machine import SOMEONE, PrivateMachine
 from tests.schedule.real_cron import CronMachine, missing_for_cron
 from tests.schedule.real_systemd import UserManager, link_toolkit, missing_for_systemd
+from tests.schedule.waiting import wait_until
 
 PROGRAM = '#!/bin/sh\necho "${0##*/} $*" >>"$HOME/runs"\necho taken in\n'
 ENGINE = """#!/bin/sh
@@ -108,9 +110,11 @@ def test_the_systemd_section_is_true(systemd: UserManager) -> None:
     assert systemd.do("loginctl", "show-user", "-P", "Linger", SOMEONE.name) == "yes\n"
     told = follow(systemd, "systemd", "Verify")
     assert all(timer in told for timer in both)
-    told = follow(systemd, "systemd", "Force a run")
+    follow(systemd, "systemd", "Force a run")
     assert runs(systemd) == ["mempalace-session "]
-    assert "taken in" in told
+    (force,) = blocks("systemd", "Force a run")
+    ask = force.text.splitlines()[-1]  # journald takes a line in a moment after it was said
+    wait_until(lambda: "taken in" in systemd.do("sh", "-c", ask), "the journal has it", 10)
     follow(systemd, "systemd", "Change the time")
     assert "Mon,Thu *-*-* 12:30" in systemd.property("mempalace-session.timer", "TimersCalendar")
     follow(systemd, "systemd", "Uninstall")

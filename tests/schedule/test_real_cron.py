@@ -11,14 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.schedule.private_machine import SOMEONE, Account
+from tests.schedule.private_machine import ODD, SOMEONE, Account
 from tests.schedule.real_cron import TEMPLATES, CronMachine, missing_for_cron
 from tests.schedule.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(bool(missing_for_cron()), reason=f"no cron: {missing_for_cron()}")
 
-# A home and a name of its owner that every shell and cron have a special meaning for.
-ODD = Account("o'söns", 4322, '/home/o\'söns & "sons" 100% | $x;#')
 OWN = """# my own 100\\% `line`
 MAILTO=""
 * * * * * echo "mine" >>"$HOME/mine"; echo "$PATH" >"$HOME/path"

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.schedule.private_boot import CHECKOUT
 from tests.schedule.private_cgroup import is_empty
-from tests.schedule.private_machine import CHECKOUT, SOMEONE
+from tests.schedule.private_machine import ODD, SOMEONE, Account
 from tests.schedule.real_systemd import (
     EVERY_SECOND,
     JOBS,
@@ -88,6 +90,37 @@ def test_the_timer_runs_the_job(manager: UserManager, way: str, job: str) -> Non
     manager.systemctl("stop", f"{unit}.timer")
     wait_until(lambda: manager.property(f"{unit}.service", "ActiveState") == "inactive", "its end")
     assert manager.property(f"{unit}.service", "Result") == "success"
+
+
+# What each job's program is called with.
+CALLS = {
+    "session": "mempalace-session ",
+    "pi-session": "mempalace-pi-session ",
+    "session-daily": "mempalace-session --no-repair",
+    "pi-session-daily": "mempalace-pi-session --no-repair",
+    "repair": "mempalace-toolkit repair --yes",
+}
+
+
+# systemd takes no quotes in what %h stands for: an odd home needs the one command.
+@pytest.mark.parametrize(
+    ("way", "account"), [("copied", SOMEONE), ("installed", SOMEONE), ("installed", ODD)]
+)
+def test_every_job_calls_its_program_whatever_the_home_is_called(
+    tmp_path: Path, way: str, account: Account
+) -> None:
+    with closing(UserManager(tmp_path, account, tmp_path / "home")) as machine:
+        link_toolkit(machine)
+        told = '#!/bin/sh\necho "${0##*/} $*" >>"$HOME/runs"\n'
+        for job in JOBS:
+            machine.put(f".local/bin/mempalace-{job}", told, 0o755)
+            machine.put(f"{STORES[job]}/there", "")
+        units = [install(machine, way, job) for job in CALLS]
+        (machine.home / ".local/bin/mempalace-toolkit").unlink()
+        machine.put(".local/bin/mempalace-toolkit", told, 0o755)
+        for unit in units:
+            assert machine.start(f"{unit}.service") == 0, unit
+        assert (machine.home / "runs").read_text().splitlines() == list(CALLS.values())
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -244,10 +277,9 @@ def test_what_the_job_says_is_in_the_users_journal(manager: UserManager) -> None
     unit = install(manager, "copied", "session")
     manager.put(".local/bin/mempalace-session", "#!/bin/sh\necho zeppelin\n", 0o755)
     manager.start(f"{unit}.service")
-    said = ("journalctl", "--user", "--no-pager")
-    for choice in (("-u", f"{unit}.service"), ("-t", "mempalace-session")):
-        asked = (*said, *choice)
-        wait_for_answer(manager, asked, "zeppelin")
+    # By the name, not by -u: who said a line is unknown once that process has ended.
+    asked = ("journalctl", "--user", "--no-pager", "-t", unit)
+    wait_for_answer(manager, asked, "zeppelin")
 
 
 def test_every_template_is_right_in_systemds_eyes_and_a_mistyped_key_is_not(
@@ -271,7 +303,7 @@ def test_a_killed_test_leaves_no_process_and_no_mount(tmp_path: Path) -> None:
     script = """
 import sys, time
 from pathlib import Path
-from tests.schedule.private_machine import SOMEONE
+from tests.schedule.private_machine import ODD, SOMEONE, Account
 from tests.schedule.real_systemd import UserManager
 folder = Path(sys.argv[1])
 machine = UserManager(folder, SOMEONE, folder / "home")
