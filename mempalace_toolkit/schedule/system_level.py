@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mempalace_toolkit.schedule.account import Account
 from mempalace_toolkit.schedule.calendar import from_on_calendar
-from mempalace_toolkit.schedule.job import JOBS, stems
+from mempalace_toolkit.schedule.job import DEVBOX, JOBS, stems
 from mempalace_toolkit.schedule.launchd import label_of
 from mempalace_toolkit.schedule.state import SchedulerState
 from mempalace_toolkit.schedule.templates import values_of
@@ -69,14 +69,11 @@ def _stem_of(command: str) -> str | None:
     if not found:
         return None
     program = "mempalace-toolkit" if found[1].startswith("mempalace-toolkit") else found[1]
-    daily = "--no-repair" in command
-    name = next(
-        job.name
-        for job in JOBS.values()
-        if job.program == program and (job.arguments == ("--no-repair",)) == daily
-    )
-    in_container = re.search(r"\b(docker|podman)\b", command) and JOBS[name].in_container
-    return f"{name}-devbox" if in_container else name
+    jobs = [job for job in JOBS.values() if job.program == program]
+    daily = [job for job in jobs if "--no-repair" in job.arguments and "--no-repair" in command]
+    job = (daily or jobs)[0]
+    in_container = re.search(r"\b(docker|podman)\b", command) and job.in_container
+    return f"{job.name}{DEVBOX}" if in_container else job.name
 
 
 def _text(file: Path) -> str | None:
