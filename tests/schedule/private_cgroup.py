@@ -21,13 +21,13 @@ def own_cgroup() -> Path | None:
 
 
 def make_cgroup() -> Path:
-    """A new child of our own cgroup; those that a killed test left are taken away."""
+    """A new child of our own cgroup; those that a killed test left are ended."""
     parent = own_cgroup()
     assert parent is not None
     for left in parent.glob(f"{CGROUP_NAME}-*"):
         if not Path("/proc", left.name.split("-")[3]).exists():
             with suppress(OSError):
-                remove_cgroup(left)
+                end_cgroup(left)
     numbers = iter(range(10_000))
     while True:
         made = parent / f"{CGROUP_NAME}-{os.getpid()}-{next(numbers)}"
