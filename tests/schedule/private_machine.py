@@ -140,7 +140,7 @@ class PrivateMachine:
         drop = ["setpriv", "--reuid", number, "--regid", number, "--clear-groups"]
         return [*enter, "sh", "-c", join, "sh", *drop, *command]
 
-    def run(self, *command: str, as_root: bool = False, timeout: float = 60) -> Answer:
+    def run(self, *command: str, as_root: bool = False, timeout: float = 300) -> Answer:
         """Run a command there, in the home, to its end."""
         ended = subprocess.run(
             self.inside(command, as_root),

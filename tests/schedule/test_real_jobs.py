@@ -57,12 +57,12 @@ def test_a_timer_that_fires_while_opencode_runs_ends_with_the_new_turns_searchab
     )
     unit = install(real_jobs, way, "session")
     with opencode_at_work(database):
-        real_jobs.unit(f"{unit}.service.d/test.conf", "[Unit]\nStartLimitIntervalSec=0\n")
         real_jobs.unit(f"{unit}.timer.d/test.conf", EVERY_SECOND)
         real_jobs.systemctl("restart", f"{unit}.timer")
-        wait_until(lambda: has_run(real_jobs, unit), "the timer's run ends", 90)
+        wait_until(lambda: has_begun(real_jobs, unit), "the timer starts the job")
         real_jobs.systemctl("stop", f"{unit}.timer")
-        wait_until(lambda: idle(real_jobs, unit), "the last run ends", 90)
+        # It runs behind everything else on the machine.
+        wait_until(lambda: idle(real_jobs, unit), "the job ends", 300)
     found = sandbox.search("Where is the zeppelin moored?")
     assert "north mast of Friedrichshafen" in found
     assert "never said" not in " ".join(text for _, _, text in drawers(sandbox))
@@ -109,10 +109,9 @@ def idle(machine: UserManager, unit: str) -> bool:
     return state == "inactive"
 
 
-def has_run(machine: UserManager, unit: str) -> bool:
-    """Whether a run of the unit has ended, and not failed."""
-    idle(machine, unit)
-    return machine.property(f"{unit}.service", "ExecMainExitTimestampMonotonic") not in ("", "0")
+def has_begun(machine: UserManager, unit: str) -> bool:
+    """Whether a run of the unit was ever begun."""
+    return machine.property(f"{unit}.service", "ExecMainStartTimestampMonotonic") not in ("", "0")
 
 
 # How long a run waits for the palace, and what the two then end with.
