@@ -23,6 +23,11 @@ def _uuid(value: Value) -> bool:
     return isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
+def _is_sequence(value: Value) -> bool:
+    """A number, or as chromadb before 0.5 wrote it."""
+    return isinstance(value, int) or (isinstance(value, bytes) and len(value) <= 8)
+
+
 def _is_collection(row: Row) -> bool:
     plain = 4 <= len(row) <= 6 and isinstance(row[1], str) and isinstance(row[2], int | None)
     return plain and _uuid(row[0]) and isinstance(row[3], str)
@@ -45,13 +50,13 @@ def _is_setting(row: Row) -> bool:
 
 
 def _is_watermark(row: Row) -> bool:
-    return len(row) == 2 and _uuid(row[0]) and isinstance(row[1], int | bytes)
+    return len(row) == 2 and _uuid(row[0]) and _is_sequence(row[1])
 
 
 def _is_drawer(row: Row) -> bool:
     if not (len(row) == 5 and row[0] is None and isinstance(row[1], str)):
         return False
-    return isinstance(row[2], str) and isinstance(row[3], int | bytes)
+    return isinstance(row[2], str) and _is_sequence(row[3])
 
 
 def _is_metadata(row: Row) -> bool:

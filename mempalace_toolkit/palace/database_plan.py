@@ -82,7 +82,8 @@ def plan_database(palace: PalaceLocation, damage: str) -> DatabasePlan | str:
         drawers=drawers,
         lost=lost,
         partial=len(account.partial),
-        uncertain=account.metadata_uncertain
+        uncertain=account.contradicted
+        or account.metadata_uncertain
         or (account.uncertain and (account.queue_lost or not named)),
         settings_lost=account.settings_lost,
         queue_lost=account.queue_lost,

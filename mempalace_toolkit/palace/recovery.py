@@ -21,10 +21,12 @@ _MASTER = "sqlite_master"
 @dataclass(slots=True)
 class Loss:
     """What is lost of a table. `rows` are known by their index and not complete, by rowid;
-    `uncertain` where more may be, which no index tells."""
+    `uncertain` where more may be, which no index tells; `contradicted` where the table and its
+    index are both readable and name different rows."""
 
     rows: dict[int, Row] = field(default_factory=dict)
     uncertain: bool = False
+    contradicted: bool = False
 
     @property
     def any(self) -> bool:
@@ -58,7 +60,27 @@ class Recovery:
 
         Rows from an index have None where it does not repeat a column.
         """
+        loss = self.losses[table] = Loss()
         taken: set[int] = set()
+        index, columns = next(iter(INDEXES.get(table, {"": ()}).items()))
+        names = 0
+        for rowid, row in self._all_rows(table, loss, taken):
+            names ^= hash((rowid, *(row[column] for column in columns)))
+            yield rowid, row
+        if index not in self.roots or loss.any:
+            return
+        walk = Walk()
+        for *values, last in self.file.entries(self.roots[index], walk):
+            names ^= hash((last, *values))
+        if not names or walk.gaps:
+            return
+        # Cells that a page does not speak of leave no gap; what names them is the index.
+        for rowid, row in self._from_indexes(table, Gaps([_EVERYTHING]), taken):
+            names ^= hash((rowid, *(row[column] for column in columns)))
+            yield rowid, row
+        loss.contradicted = bool(names) and not loss.any
+
+    def _all_rows(self, table: str, loss: Loss, taken: set[int]) -> Iterator[tuple[int, Row]]:
         fits = SHAPES.get(table, _any_row)
         walk = Walk()
         if table in self.roots:
@@ -70,7 +92,6 @@ class Recovery:
                     walk.lose(rowid - 1, rowid)
         elif self._root_lost:
             walk.gaps.append(_EVERYTHING)
-        loss = self.losses[table] = Loss()
         if not walk.gaps:
             return
         gaps = Gaps(walk.gaps)
@@ -165,5 +186,7 @@ def _is_whole(table: str, row: Row) -> bool:
     which its metadata repeat.
     """
     if table == "embedding_metadata":
-        return any(value is not None for value in row[2:])
-    return table in ("tenants", "databases", "collections", "embeddings")
+        return SHAPES[table](row) and any(value is not None for value in row[2:])
+    if table == "embeddings":
+        return isinstance(row[1], str) and isinstance(row[2], str)
+    return table in ("tenants", "databases", "collections") and SHAPES[table](row)

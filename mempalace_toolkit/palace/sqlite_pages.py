@@ -11,6 +11,7 @@ import struct
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from mempalace_toolkit.palace.sqlite_values import PageError, Value, parse_record, parse_varint
@@ -68,6 +69,25 @@ class Page:
     kind: int
     cells: tuple[int, ...]
     rightmost: int
+
+
+def increasing(numbers: list[int]) -> list[int]:
+    """The places of the longest strictly increasing run among the numbers."""
+    if all(first < second for first, second in pairwise(numbers)):
+        return list(range(len(numbers)))
+    ends: list[int] = []
+    tails: list[int] = []
+    before = [-1] * len(numbers)
+    for place, number in enumerate(numbers):
+        length = bisect_left(tails, number)
+        before[place] = ends[length - 1] if length else -1
+        ends[length : length + 1] = [place]
+        tails[length : length + 1] = [number]
+    kept, place = [], ends[-1]
+    while place >= 0:
+        kept.append(place)
+        place = before[place]
+    return kept[::-1]
 
 
 def links(page: Page) -> list[int]:
@@ -140,7 +160,8 @@ class PageFile:
         if end > self.usable or (count and not end <= (content or 65536) <= self.usable):
             raise PageError(f"page {number} claims {count} cells")
         cells = struct.unpack_from(f">{count}H", data, start + head)
-        if any(not end <= cell < self.usable - 1 for cell in cells):
+        least = 5 if head == 12 else 2
+        if any(not end <= cell <= self.usable - least for cell in cells):
             raise PageError(f"page {number} has a cell outside itself")
         rightmost = struct.unpack_from(">I", data, start + 8)[0] if head == 12 else 0
         return Page(data, kind, cells, rightmost)
@@ -193,6 +214,8 @@ class PageFile:
         try:
             page = self._next(number, walk, depth, (LEAF, INTERIOR))
             children = self._children(page, low, high) if page.kind == INTERIOR else []
+            if depth and not page.cells and not children:
+                raise PageError("an empty page below another")
         except (PageError, IndexError, struct.error):
             walk.lose(low, high)
             return
@@ -204,19 +227,23 @@ class PageFile:
     def _leaf(
         self, page: Page, low: int, high: int, walk: Walk
     ) -> Iterator[tuple[int, list[Value]]]:
-        last = low
+        """A leaf's rows. One cell that does not fit puts what lies beside it in doubt, too."""
+        rows = []
         for cell in page.cells:
             try:
                 size, at = parse_varint(page.data, cell)
                 rowid, at = parse_varint(page.data, at)
-                if not last < rowid <= high:
+                if not low < rowid <= high:
                     raise PageError("a row out of order")
-                values = parse_record(self._payload(page.data, at, size, table=True))
+                payload = self._payload(page.data, at, size, table=True)
+                rows.append((rowid, parse_record(payload)))
             except (PageError, IndexError, struct.error, UnicodeDecodeError):
-                walk.lose(last, high)
-                continue
-            last = rowid
-            yield rowid, values
+                walk.lose(low, high)
+        kept = increasing([rowid for rowid, _ in rows])
+        if len(kept) < len(rows):
+            walk.lose(low, high)
+        for place in kept:
+            yield rows[place]
 
     def _next(self, number: int, walk: Walk, depth: int, kinds: tuple[int, int]) -> Page:
         if number in walk.seen or depth > _DEEPEST:

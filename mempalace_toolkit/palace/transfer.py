@@ -27,7 +27,8 @@ class Account:
     `latest` the last operation, `drawers` the ids by rowid, each by metadata segment; `queue`
     the operations without vectors: sequence, operation, topic, id. `dropped` are rowids of
     drawers without their text, `partial` of those that lack metadata; `uncertain` where the
-    database does not tell how many drawers are lost, `metadata_uncertain` the same of these.
+    database does not tell how many drawers are lost, `metadata_uncertain` the same of these;
+    `contradicted` where what it tells contradicts itself.
     """
 
     segments: list[Row] = field(default_factory=list)
@@ -40,6 +41,7 @@ class Account:
     partial: set[int] = field(default_factory=set)
     uncertain: bool = False
     metadata_uncertain: bool = False
+    contradicted: bool = False
     settings_lost: bool = False
     queue_lost: bool = False
 
@@ -75,6 +77,7 @@ def transfer(recovery: Recovery, put: Put) -> Account:
     _drawers(recovery, put, account)
     _lost_watermarks(recovery, put, account)
     _metadata(recovery, put, account)
+    account.contradicted = any(loss.contradicted for loss in recovery.losses.values())
     return account
 
 
@@ -166,7 +169,7 @@ def _metadata(recovery: Recovery, put: Put, account: Account) -> None:
     account.metadata_uncertain = loss.uncertain
     textless: set[int] = set()
     for row in loss.rows.values():
-        if row[0] is not None:
+        if isinstance(row[0], int):
             (textless if row[1] == DOCUMENT else account.partial).add(_number(row[0]))
     for drawer, row in recovery.rows("embedding_fulltext_search_content"):
         if DOCUMENT not in held.get(drawer, set()) and len(row) == 2 and isinstance(row[1], str):
