@@ -40,6 +40,8 @@ def prove_order(work: Work) -> None:
     wanted &= sequences <= horizon
     drawers = presumed.targets[wanted]
     places = presumed.ranked[drawers + result.shifts[wanted]]
+    agreed = presumed.agrees(drawers, places)
+    drawers, places = drawers[agreed], places[agreed]
     take(found, drawers, places, (presumed.folder, presumed.elements), LIVE)
 
 

@@ -18,13 +18,28 @@ _ALIKE = 0.999
 @dataclass(frozen=True, slots=True)
 class Presumption:
     """`ranked` are the live elements in the order of their labels. `targets` are the drawers
-    that can be among them with their present text, by position; `most` is the largest shift."""
+    that can be among them with their present text, by position; `most` is the largest shift.
+    `mapped` are the labels that the map, where it is believed, gives the drawers; 0 is none."""
 
     folder: Path
     elements: Elements
     ranked: NDArray[np.int64]
     targets: NDArray[np.int64]
     most: int
+    mapped: NDArray[np.int64]
+
+    def agrees(self, drawers: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the map, as far as it goes, does not give these elements to other drawers.
+
+        A damaged label puts its element into another place of the order. A map that is older
+        than the elements may give a drawer the label that it had before it was deleted once.
+        """
+        every = np.asarray(self.elements.labels).astype(np.int64)
+        own, labels = self.mapped[drawers], every[places]
+        gone = np.isin(own, every[np.asarray(self.elements.deleted)]) | (own == 0)
+        foreign = np.isin(labels, self.mapped[self.mapped > 0])
+        agreed: NDArray[np.bool_] = (own == labels) | (gone & ~foreign)
+        return agreed
 
     def usable(self, rank: int) -> bool:
         """Whether the vector in this place of the order can be one at all."""
@@ -57,13 +72,16 @@ def presume(
         return None
     labels = np.asarray(files.elements.labels).astype(np.int64)
     live = np.flatnonzero(~np.asarray(files.elements.deleted) & (labels > 0))
+    mapped = np.zeros(len(record.ids), np.int64)
     if not map_wrong and files.id_map is not None:
-        mapped = np.fromiter(files.id_map.ids, np.int64, len(files.id_map.ids))
-        if np.all(np.isin(labels[live], mapped)):
+        known = np.fromiter(files.id_map.ids, np.int64, len(files.id_map.ids))
+        if np.all(np.isin(labels[live], known)):
             return None
+        given = (files.id_map.labels.get(drawer, 0) for drawer in record.ids)
+        mapped = np.fromiter(given, np.int64, len(record.ids))
     targets = np.flatnonzero(current)
     ranked = live[np.argsort(labels[live], kind="stable")]
     most = len(ranked) - 1 - int(targets[-1]) if len(targets) else -1
     if most < 0 or len(np.unique(labels[live])) != len(live):
         return None
-    return Presumption(files.folder, files.elements, ranked, targets, most)
+    return Presumption(files.folder, files.elements, ranked, targets, most, mapped)
