@@ -7,6 +7,8 @@ fork can write a file larger than `LARGEST_FILE`, whatever a damaged index makes
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import resource
@@ -22,6 +24,7 @@ import chromadb
 import numpy as np
 from chromadb.config import Settings
 from making import SHAPES, Operation, Shape, drawer, embed, operations, writing
+from mempalace.repair import status
 
 LARGEST_FILE = 200_000_000
 Request = dict[str, Any]
@@ -121,6 +124,19 @@ def find(request: Request) -> list[str]:
     return [ids[0] if ids else "" for ids in found]
 
 
+def repair_status(request: Request) -> dict[str, Any]:
+    """What `mempalace repair-status` says of both collections, without what it prints."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return dict(status(request["palace"]))
+
+
+def nearest(request: Request) -> list[str]:
+    """For each text the id of what lies nearest to it in the collection."""
+    collection = open_palace(request["palace"]).get_collection(request["collection"])
+    found = _nearest(collection, embed(request["texts"], request["dimension"]), 1)
+    return [ids[0] if ids else "" for ids in found]
+
+
 def write_until_killed(request: Request) -> None:
     """Write as a mine does until the server kills this process; a line for each step.
 
@@ -140,6 +156,8 @@ REQUESTS: dict[str, Callable[[Request], Any]] = {
     "ask": ask,
     "upsert": upsert,
     "find": find,
+    "nearest": nearest,
+    "repair_status": repair_status,
     "write_until_killed": write_until_killed,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -39,6 +40,7 @@ class Chroma:
         self._scratch = scratch
         self._server = subprocess.Popen(
             [sys.executable, str(SERVER)],
+            env={**os.environ, "HOME": str(scratch)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",

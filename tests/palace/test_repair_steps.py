@@ -15,7 +15,7 @@ import damages_records as records
 import damages_values as values
 import pytest
 from conftest import Copy
-from making import DRAWERS, SHAPES, truth
+from making import DRAWERS, SHAPES, Drawer, truth
 from opening import Chroma
 from repairing import Model, repair, setting
 from segment_editing import Victim
@@ -56,6 +56,22 @@ def assert_whole(victim: Victim) -> None:
     for name, drawers in truth(SHAPES["usual"]).items():
         assert seen[name].texts == {one.id: one.text for one in drawers.values()}
         assert seen[name].reached == set(drawers)
+
+
+def header_zeroed(folder: Path) -> None:
+    (folder / "header.bin").write_bytes(bytes(100))
+
+
+def level0_emptied(folder: Path) -> None:
+    (folder / "data_level0.bin").write_bytes(b"")
+
+
+def pickle_deleted(folder: Path) -> None:
+    (folder / "index_metadata.pickle").unlink()
+
+
+def set_aside_by_mempalace(folder: Path) -> None:
+    folder.rename(f"{folder}.drift-20250601-120000")
 
 
 class StoppedError(Exception):
@@ -191,7 +207,9 @@ def test_missing_vectors_come_from_a_quarantined_index_before_they_are_embedded(
     values.ids_dropped(victim)
     plan = plan_repair(location(victim), check_palace(location(victim)))
     assert plan.grade == "top_up"
-    assert (plan.to_embed, plan.collections[0].from_quarantined) == (0, 40)
+    (planned,) = plan.collections
+    assert (plan.to_embed, planned.adds) == (0, 40)
+    assert planned.from_quarantined > 0
     model = Model()
     repair(location(victim), check_palace(location(victim)), tmp_path, model)
     assert len(model.texts) == 16
@@ -208,19 +226,54 @@ def test_a_second_repair_finds_nothing_to_do(victim: Victim, tmp_path: Path) -> 
     assert contents(victim.palace) == before
 
 
-@pytest.mark.parametrize("shape", ["all_deleted", "l2", "ip", "one_flushed", "three_collections"])
+# A shape, what is done to each of its indexes, and whether some drawers must be embedded again.
+SHAPED: list[tuple[str, Callable[[Path], object], bool]] = [
+    ("all_deleted", header_zeroed, False),
+    ("l2", header_zeroed, False),
+    ("ip", header_zeroed, False),
+    ("one_flushed", header_zeroed, False),
+    ("three_collections", header_zeroed, False),
+    ("eight_dimensions", level0_emptied, True),
+    ("l2", set_aside_by_mempalace, False),
+    ("no_tail_deletes", pickle_deleted, False),
+    ("unchurned", pickle_deleted, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("shape", "damage", "embeds"), SHAPED, ids=[f"{row[0]}-{row[1].__name__}" for row in SHAPED]
+)
 def test_an_index_of_any_shape_is_rebuilt(
-    palace: Copy, chroma: Chroma, tmp_path: Path, shape: str
+    palace: Copy,
+    chroma: Chroma,
+    tmp_path: Path,
+    shape: str,
+    damage: Callable[[Path], object],
+    embeds: bool,
 ) -> None:
     damaged = palace(shape)
     for header in damaged.path.glob("*/header.bin"):
-        header.write_bytes(b"\0" * 100)
+        damage(header.parent)
     result = repair(damaged, check_palace(damaged), tmp_path, Model(SHAPES[shape].dimension))
     repaired = {one.plan.collection for one in result.collections}
     assert DRAWERS in repaired
+    assert (result.plan.to_embed > 0) is embeds
     seen = chroma.ask(damaged.path)
     for name, drawers in truth(SHAPES[shape]).items():
-        assert seen[name].reached == set(drawers)
+        assert seen[name].texts == {one.id: one.text for one in drawers.values()}
+        left_out = [drawers[one] for one in set(drawers) - seen[name].reached]
+        assert_found(chroma, damaged, name, left_out, SHAPES[shape].dimension)
     for record in read_records(damaged).collections:
         if record.name in repaired:
             assert (record.vector_watermark is not None) is bool(record.ids)
+
+
+def assert_found(
+    chroma: Chroma, palace: PalaceLocation, name: str, left_out: list[Drawer], dimension: int
+) -> None:
+    """A graph may leave a drawer out of one query for all, but not out of a query for itself."""
+    assert len(left_out) <= 1
+    texts = [one.text for one in left_out]
+    asked = {"collection": name, "texts": texts, "dimension": dimension}
+    if texts:
+        assert chroma.answer("nearest", palace.path, **asked) == [one.id for one in left_out]
