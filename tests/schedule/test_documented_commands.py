@@ -114,7 +114,7 @@ def test_the_systemd_section_is_true(systemd: UserManager) -> None:
     assert runs(systemd) == ["mempalace-session "]
     (force,) = blocks("systemd", "Force a run")
     ask = force.text.splitlines()[-1]  # journald takes a line in a moment after it was said
-    wait_until(lambda: "taken in" in systemd.do("sh", "-c", ask), "the journal has it", 10)
+    wait_until(lambda: "taken in" in systemd.do("sh", "-c", ask), "the journal has it", 60)
     follow(systemd, "systemd", "Change the time")
     assert "Mon,Thu *-*-* 12:30" in systemd.property("mempalace-session.timer", "TimersCalendar")
     follow(systemd, "systemd", "Uninstall")

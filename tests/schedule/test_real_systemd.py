@@ -70,12 +70,12 @@ def runs(machine: UserManager) -> int:
 
 def wait_for_runs(machine: UserManager, number: int) -> None:
     """Wait until the programs have run that often."""
-    wait_until(lambda: runs(machine) >= number, f"{number} runs", 10)
+    wait_until(lambda: runs(machine) >= number, f"{number} runs", 60)
 
 
 def wait_for_answer(machine: UserManager, command: tuple[str, ...], word: str) -> None:
     """Repeat a command until it says a word."""
-    wait_until(lambda: word in machine.do(*command), f"{word} from {command}", 10)
+    wait_until(lambda: word in machine.do(*command), f"{word} from {command}", 60)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -268,7 +268,7 @@ def test_a_failure_is_told_and_a_busy_palace_is_none(manager: UserManager, way: 
         state = "failed" if fails else "inactive"
         assert manager.property(f"{unit}.service", "ActiveState") == state, code
         if fails:
-            wait_until((manager.home / "told").exists, "the failure is told", 10)
+            wait_until((manager.home / "told").exists, "the failure is told", 60)
     manager.start("tell.service")
     assert (manager.home / "told").read_text() == "told\ntold\n"
 
@@ -324,7 +324,7 @@ time.sleep(600)
     assert not is_empty(cgroup)
     test.send_signal(signal.SIGKILL)
     test.communicate()
-    wait_until(lambda: is_empty(cgroup), "all ends", 10)
+    wait_until(lambda: is_empty(cgroup), "all ends", 60)
     assert Path("/proc/self/mounts").read_text() == mounts
     (tmp_path / "next").mkdir()
     UserManager(tmp_path / "next", SOMEONE, tmp_path / "next/home").close()
