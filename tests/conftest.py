@@ -192,3 +192,20 @@ def tree_state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
             content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
             state[str(path.relative_to(folder))] = (len(content), status.st_mtime_ns, content)
     return state
+
+
+REAL = {"systemd": "test_real_systemd", "jobs under systemd": "test_real_jobs"}
+REAL |= {"cron": "test_real_cron", "Docker": "test_real_docker"}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which of the real schedulers the run has met."""
+    for name, module in REAL.items():
+        counts = {
+            outcome: sum(
+                f"/{module}.py" in one.nodeid for one in terminalreporter.stats.get(key, ())
+            )
+            for outcome, key in (("passed", "passed"), ("failed", "failed"), ("skipped", "skipped"))
+        }
+        told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+        terminalreporter.write_line(f"real {name}: {told or 'not run'}")
