@@ -54,7 +54,7 @@ def _is_watermark(row: Row) -> bool:
 
 
 def _is_drawer(row: Row) -> bool:
-    if not (len(row) == 5 and row[0] is None and isinstance(row[1], str)):
+    if not (len(row) == 5 and row[0] is None and _uuid(row[1])):
         return False
     return isinstance(row[2], str) and _is_sequence(row[3])
 

@@ -103,6 +103,9 @@ def _collections(
                 raise PageError("the settings of a collection are lost")
             row = [*row[:2], dimension, row[3], configuration(told), None]
         put("collections", rowid, row)
+        scopes = {one[2] for one in account.segments if one[3] == row[0]}
+        if not {"VECTOR", "METADATA"} <= scopes:
+            raise PageError("rows of its table segments are lost")
     if recovery.losses["collections"].any or not account.segments:
         raise PageError("rows of its table collections are lost")
 
@@ -164,9 +167,10 @@ def _metadata(recovery: Recovery, put: Put, account: Account) -> None:
         drawer, key = _number(row[0]), str(row[1])
         held.setdefault(drawer, set()).add(names.setdefault(key, key))
     loss = recovery.losses["embedding_metadata"]
-    if not loss.any:
+    if not loss.any and not loss.contradicted:
         return
-    account.metadata_uncertain = loss.uncertain
+    # A damaged key takes a text away as a lost row does, and leaves no gap.
+    account.metadata_uncertain = uncertain = loss.uncertain or loss.contradicted
     textless: set[int] = set()
     for row in loss.rows.values():
         if isinstance(row[0], int):
@@ -178,13 +182,14 @@ def _metadata(recovery: Recovery, put: Put, account: Account) -> None:
     for drawers in account.drawers.values():
         counted = Counter(key for drawer in drawers for key in held.get(drawer, ()))
         usual = {key for key, count in counted.items() if count >= _NEARLY_ALL * len(drawers)}
-        # One that never had a text is no loss: its collection has none, or its index says so.
-        with_text = loss.uncertain and counted[DOCUMENT] > 0
+        # One that never had a text is no loss: its collection has none, and other metadata, or
+        # its index says so.
+        with_text = uncertain and (counted[DOCUMENT] > 0 or not counted)
         for drawer in drawers:
             keys = held.get(drawer, set())
             if DOCUMENT not in keys and (with_text or drawer in textless):
                 account.dropped.add(drawer)
-            elif loss.uncertain and not usual <= keys:
+            elif uncertain and not usual <= keys:
                 account.partial.add(drawer)
     account.partial -= account.dropped
 

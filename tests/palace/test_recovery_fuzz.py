@@ -39,10 +39,17 @@ PATCHES = some.lists(
 )
 
 
+class Whole(bytes):
+    """A database that a failing example names, and does not print."""
+
+    def __repr__(self) -> str:
+        return f"a database of {len(self):,} bytes"
+
+
 @pytest.fixture(scope="module")
-def whole(made: Callable[[str], Path]) -> bytes:
+def whole(made: Callable[[str], Path]) -> Whole:
     """A sound database of 85 drawers ever written, with deletes and a tail in the queue."""
-    return (made("fuzzed") / "chroma.sqlite3").read_bytes()
+    return Whole((made("fuzzed") / "chroma.sqlite3").read_bytes())
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +95,10 @@ def test_any_change_of_the_database_gives_a_plan_or_a_reason(
     finally:
         file.close()
     if isinstance(plan, DatabasePlan):
+        # A drawer whose segment's name is damaged is counted in no collection.
+        segments = {str(row[0]) for row in account.segments}
         kept = {one for segment in account.drawers for one in account.kept(segment)}
-        assert plan.drawers == sum(len(account.kept(one)) for one in account.drawers)
+        assert plan.drawers == sum(len(account.kept(one)) for one in segments)
         held = [row for table, _, row in handed if table == "embedding_metadata"]
         assert sum(row[1] == DOCUMENT for row in held) >= len(kept & texts.keys())
 
