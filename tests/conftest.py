@@ -208,4 +208,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             for outcome, key in (("passed", "passed"), ("failed", "failed"), ("skipped", "skipped"))
         }
         told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
-        terminalreporter.write_line(f"real {name}: {told or 'not run'}")
+        if told:
+            terminalreporter.write_line(f"real {name}: {told}")

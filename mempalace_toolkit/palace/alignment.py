@@ -19,7 +19,10 @@ Compare = Callable[[Sequence[int], int], list[tuple[int, ...]]]
 """For each of these drawers the shifts, up to the highest possible one, under which the element
 in its place has its vector."""
 
-_PARTS = 8
+FIRST_ROUND = 9
+"""Drawers that are compared in any case, where there are so many."""
+
+_PARTS = FIRST_ROUND - 1
 _MOST_ROUNDS = 12
 
 
@@ -65,7 +68,7 @@ def align(targets: NDArray[np.int64], most: int, first: set[int], compare: Compa
 def _choose(found: Alignment, count: int) -> list[int]:
     """What to compare next: points spread over the whole, then over where the shift changes."""
     if not found.compared:
-        return sorted({int(one) for one in np.linspace(0, count - 1, _PARTS + 1)})
+        return sorted({int(one) for one in np.linspace(0, count - 1, FIRST_ROUND)})
     known = np.flatnonzero(found.shifts >= 0)
     if not len(known):
         return []

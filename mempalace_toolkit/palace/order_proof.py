@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mempalace_toolkit.palace.alignment import Alignment, align
+from mempalace_toolkit.palace.alignment import FIRST_ROUND, Alignment, align
 from mempalace_toolkit.palace.presumption import Presumption
 from mempalace_toolkit.palace.records import read_documents
 from mempalace_toolkit.palace.repair_work import Work
@@ -23,8 +23,11 @@ def prove_order(work: Work) -> None:
     none before it that is not, tell up to which operation the index follows.
     """
     found, presumed = work.found, work.found.presumed
-    if presumed is None or work.setting.embed is None or not len(found.presumable()):
+    wanting = len(found.presumable())
+    if presumed is None or work.setting.embed is None or not wanting:
         return
+    if wanting < min(FIRST_ROUND + _LATEST, len(presumed.targets)):
+        return  # to embed them costs less than to prove whose the elements are
     # Those touched after the flush were only described, and say nothing of the index's moment.
     sequences = found.record.sequences[presumed.targets]
     sequences = np.where(sequences > (found.record.vector_watermark or 0), 0, sequences)

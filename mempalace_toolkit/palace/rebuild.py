@@ -88,11 +88,16 @@ def _hnsw(schema: object) -> Mapping[str, int]:
 
 
 def build_index(
-    palace: PalaceLocation, found: Salvage, environment: Mapping[str, str], threads: int
+    palace: PalaceLocation,
+    found: Salvage,
+    environment: Mapping[str, str],
+    threads: int,
+    breadth: int = 1,
 ) -> Path:
     """Build the index of all drawers in a child; the new segment's folder, in the scratch.
 
-    Raises MempalaceError where the child fails, dies, or built something else.
+    Links are looked for `breadth` times as widely as the collection says. Raises
+    MempalaceError where the child fails, dies, or built something else.
     """
     record = found.record
     folder = scratch_folder(palace.path, record.id)
@@ -104,7 +109,7 @@ def build_index(
         "dimension": found.dimension,
         "space": record.space,
         "m": graph.m,
-        "ef_construction": graph.ef_construction,
+        "ef_construction": breadth * graph.ef_construction,
         "threads": threads,
     }
     seconds = 5 * _MINUTE + _DRAWER_SECONDS * len(record.ids)

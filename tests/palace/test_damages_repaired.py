@@ -25,7 +25,7 @@ from tests.conftest import tree_state
 
 Damage = Callable[[Victim], None]
 SAMPLE = 16
-SAMPLE_OF_ORDER = 80  # where the map cannot be believed: single drawers tell whose elements are
+SAMPLE_OF_ORDER = 120  # where the map cannot be believed: single drawers tell whose elements are
 NEW = range(20000, 20030)
 
 ALL = 311  # the drawers whose vector is in the index alone; the others' are in the queue, too

@@ -269,6 +269,18 @@ def test_an_index_of_any_shape_is_rebuilt(
             assert (record.vector_watermark is not None) is bool(record.ids)
 
 
+def test_an_index_that_reaches_not_all_is_built_again_wider(
+    palace: Copy, chroma: Chroma, tmp_path: Path
+) -> None:
+    damaged = palace("one_unreached")
+    for header in damaged.path.glob("*/header.bin"):
+        header_zeroed(header.parent)
+    single = replace(setting(tmp_path, Model(4)), threads=1)
+    plan = plan_repair(damaged, check_palace(damaged))
+    assert repair_palace(damaged, plan, single).sound
+    assert chroma.ask(damaged.path)[DRAWERS].reached == set(truth(SHAPES["one_unreached"])[DRAWERS])
+
+
 def assert_found(
     chroma: Chroma, palace: PalaceLocation, name: str, left_out: list[Drawer], dimension: int
 ) -> None:
