@@ -98,7 +98,10 @@ def break_graph(palace: Path) -> None:
 
 
 def drop_vectors(palace: Path, every: int) -> int:
-    """Lose one drawer in so many from the index, its vector too; how many were lost."""
+    """Lose one drawer in so many from the index; how many were lost.
+
+    Their elements are deleted ones with the vector of a neighbour, so that none is salvaged.
+    """
     folder = segment(palace)
     with (folder / "index_metadata.pickle").open("rb") as file:
         content = pickle.load(file)
@@ -111,7 +114,8 @@ def drop_vectors(palace: Path, every: int) -> int:
         label = content["id_to_label"].pop(name)
         del content["label_to_id"][label]
         rows[places[label], 2] |= 1
-        rows[places[label], vector_at : vector_at + 4 * DIMENSION] = 0
+        other = rows[(places[label] + 1) % count, vector_at : vector_at + 4 * DIMENSION]
+        rows[places[label], vector_at : vector_at + 4 * DIMENSION] = other
     rows.flush()
     with (folder / "index_metadata.pickle").open("wb") as file:
         pickler = pickle.Pickler(file, protocol=3)

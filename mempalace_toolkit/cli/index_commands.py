@@ -90,7 +90,7 @@ def _repair(request: RunRequest, outcome: Outcome, dry_run: bool, yes: bool, as_
     from mempalace_toolkit.palace.plan import plan_repair
 
     report = check_index(request.palace)
-    plan = plan_repair(request.palace, report.findings)
+    plan = plan_repair(request.palace, report.findings, report.stamp)
     if not as_json:
         _show(report, request.palace)
         print("\n".join(f"  {line}" for line in plan.steps()))

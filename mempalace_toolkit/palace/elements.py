@@ -99,20 +99,20 @@ def _contradictions(header: Header, dimension: int | None) -> Iterator[str]:
         yield f"level factor {factor}"
 
 
-def read_elements(folder: Path, header: Header) -> Elements:
+def read_elements(folder: Path, header: Header, mapped: bool = False) -> Elements:
     """The elements; fewer than the header counts where the file ends before. Raises ReadError."""
-    data = load(folder / LEVEL0, header.count * header.element_size)
+    data = load(folder / LEVEL0, header.count * header.element_size, mapped)
     return _split(data, len(data) // header.element_size, header, _read_lengths(folder))
 
 
-def guess_elements(folder: Path, dimension: int) -> Elements | None:
+def guess_elements(folder: Path, dimension: int, mapped: bool = False) -> Elements | None:
     """The elements of a folder whose header is no help, by the layout the dimension implies.
 
     A layout is taken if the labels it shows are all different and the last is the highest in
     reach. Empty slots at the end are left out. Raises ReadError.
     """
     size = file_size(folder / LEVEL0)[0]
-    data = load(folder / LEVEL0, size)
+    data = load(folder / LEVEL0, size, mapped)
     for m in _USUAL_M:
         vector_offset = 4 + 8 * m
         label_offset = vector_offset + 4 * dimension

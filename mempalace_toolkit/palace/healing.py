@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mempalace_toolkit.errors import DamageLeftError
 from mempalace_toolkit.palace.check import DeepCheck
-from mempalace_toolkit.palace.index import IndexReport, check_index
+from mempalace_toolkit.palace.index import IndexReport, check_index, index_report
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.plan import plan_repair
 from mempalace_toolkit.palace.repair import RepairResult, RepairSetting, repair_palace
@@ -40,7 +40,7 @@ def heal(
     before = check_index(palace, deep)
     if before.status != "damaged" or setting is None:
         return Healing(before, before)
-    plan = plan_repair(palace, before.findings)
+    plan = plan_repair(palace, before.findings, before.stamp)
     if plan.database is not None and not plan.database.whole:
         raise DamageLeftError(
             f"{palace.database} is damaged, and not all of it can be recovered: "
@@ -48,4 +48,4 @@ def heal(
             "run `mempalace-toolkit repair` to accept that, or restore the palace from a backup",
         )
     result = repair_palace(palace, plan, setting)
-    return Healing(before, check_index(palace), result)
+    return Healing(before, index_report(result.findings), result)

@@ -9,17 +9,22 @@ from typing import Literal
 from mempalace_toolkit.palace.check import DeepCheck, check_palace
 from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.stamp import Stamp, palace_stamp
 
 IndexStatus = Literal["no_index", "sound", "damaged"]
 
 
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """What is known of the index at one moment; `detail` is a line for a person."""
+    """What is known of the index at one moment; `detail` is a line for a person.
+
+    `stamp` are the files that were looked at, where they can be told from later ones.
+    """
 
     status: IndexStatus
     detail: str
     findings: tuple[Finding, ...] = ()
+    stamp: Stamp | None = None
 
     def as_json(self) -> dict[str, object]:
         """The object under `index`."""
@@ -40,9 +45,14 @@ def check_index(palace: PalaceLocation, deep: DeepCheck | None = None) -> IndexR
         return IndexReport("no_index", f"no HNSW index with the {palace.backend} backend")
     if not palace.database.exists() and palace.is_empty():
         return IndexReport("no_index", "the palace is empty")
-    findings = check_palace(palace, deep)
+    stamp = palace_stamp(palace.path)
+    return index_report(check_palace(palace, deep), stamp)
+
+
+def index_report(findings: tuple[Finding, ...], stamp: Stamp | None = None) -> IndexReport:
+    """What these findings say of the index."""
     harm = Counter(finding.kind for finding in findings if not finding.harmless)
     if harm:
         told = ", ".join(f"{kind} ({count})" if count > 1 else kind for kind, count in harm.items())
-        return IndexReport("damaged", told, findings)
-    return IndexReport("sound", "nothing is wrong with it", findings)
+        return IndexReport("damaged", told, findings, stamp)
+    return IndexReport("sound", "nothing is wrong with it", findings, stamp)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +24,7 @@ from mempalace_toolkit.palace.salvage import (
     Salvage,
     salvage,
 )
+from mempalace_toolkit.palace.stamp import Stamp
 
 Grade = Literal[
     "nothing", "sweep", "roll_back", "top_up", "rebuild_segment", "rebuild_palace", "refuse"
@@ -74,7 +75,8 @@ class CollectionPlan:
 class RepairPlan:
     """What is done for the palace. `refusal` says why nothing can be, where `grade` is refuse;
     `leftovers` are half-built indexes that killed repairs left behind. With a `database` to
-    rebuild, what the indexes need shows when it is there."""
+    rebuild, what the indexes need shows when it is there. `findings` is what it was made for,
+    `stamp` of which files."""
 
     grade: Grade
     collections: tuple[CollectionPlan, ...] = ()
@@ -83,6 +85,8 @@ class RepairPlan:
     bytes_free: int = 0
     leftovers: int = 0
     database: DatabasePlan | None = None
+    findings: tuple[Finding, ...] = field(default=(), repr=False)
+    stamp: Stamp | None = field(default=None, repr=False)
 
     @property
     def bytes_needed(self) -> int:
@@ -124,8 +128,17 @@ class RepairPlan:
         }
 
 
-def plan_repair(palace: PalaceLocation, findings: Sequence[Finding]) -> RepairPlan:
-    """What repair would do about these findings. Reads only; raises as read_records does."""
+def plan_repair(
+    palace: PalaceLocation, findings: Sequence[Finding], stamp: Stamp | None = None
+) -> RepairPlan:
+    """What repair would do about these findings. Reads only; raises as read_records does.
+
+    `stamp` is that of the files before they were checked.
+    """
+    return replace(_plan(palace, findings), findings=tuple(findings), stamp=stamp)
+
+
+def _plan(palace: PalaceLocation, findings: Sequence[Finding]) -> RepairPlan:
     harm = [finding for finding in findings if not finding.harmless]
     refused = [one for one in harm if one.remedy == "refuse"]
     if refused:
@@ -178,11 +191,14 @@ def _rebuild_palace(
 
 
 def salvage_for(
-    palace: PalaceLocation, record: CollectionRecord, findings: Iterable[Finding]
+    palace: PalaceLocation,
+    record: CollectionRecord,
+    findings: Iterable[Finding],
+    mapped: bool = False,
 ) -> Salvage:
-    """The collection's vectors, trusted as far as its findings allow."""
+    """The collection's vectors, trusted as far as its findings allow; see `salvage`."""
     kinds = {finding.kind for finding in findings}
-    return salvage(palace.path, record, map_wrong="labels_swapped" in kinds)
+    return salvage(palace.path, record, "labels_swapped" in kinds, mapped)
 
 
 def plan_collection(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,8 +52,8 @@ def file_size(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_blocks * 512
 
 
-def load(path: Path, limit: int) -> NDArray[np.uint8]:
-    """The file's first `limit` bytes at most.
+def load(path: Path, limit: int, mapped: bool = False) -> NDArray[np.uint8]:
+    """The file's first `limit` bytes at most; `mapped` where nothing else has it open.
 
     Raises ReadError where it is missing or has large holes, MempalaceError where the system
     refuses to read it.
@@ -61,11 +63,18 @@ def load(path: Path, limit: int) -> NDArray[np.uint8]:
     if wanted > 4 * held + SLACK:
         raise ReadError("sparse_bloat", f"{path.name}: {size} bytes, of which {held} are on disk")
     try:
-        if wanted > _MAP_BEYOND:
+        if wanted and (mapped or wanted > _MAP_BEYOND):
             return np.memmap(path, np.uint8, "r", shape=(wanted,))
         return np.fromfile(path, np.uint8, wanted)
     except OSError as error:
         raise _refused(path, error) from error
+
+
+def release(data: NDArray[Any]) -> None:
+    """Give back the memory that a mapped file takes; its pages are read again when needed."""
+    pages = getattr(data, "_mmap", None)
+    if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+        pages.madvise(mmap.MADV_DONTNEED)
 
 
 def _refused(path: Path, error: OSError) -> MempalaceError:

@@ -5,18 +5,23 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mempalace_toolkit.errors import DamageLeftError, ModelError
 from mempalace_toolkit.palace.records import read_documents
 from mempalace_toolkit.palace.repair_work import Sample, Work
 
 ALIKE = 0.999
-_EMBED_BATCH = 256
+EMBED_BATCH = 256
 
 
 def embed_missing(work: Work) -> None:
     """Embed the drawers whose vector is nowhere. Raises ModelError without a model."""
-    missing = work.found.missing()
+    embed_drawers(work, work.found.missing())
+
+
+def embed_drawers(work: Work, missing: NDArray[np.int64]) -> None:
+    """Embed these drawers, by position. Raises ModelError without a model."""
     if not len(missing):
         return
     if work.setting.embed is None:
@@ -26,8 +31,8 @@ def embed_missing(work: Work) -> None:
             "mempalace repair --mode from-sqlite --yes",
         )
     rows = work.found.record.row_ids
-    for start in range(0, len(missing), _EMBED_BATCH):
-        batch = missing[start : start + _EMBED_BATCH].tolist()
+    for start in range(0, len(missing), EMBED_BATCH):
+        batch = missing[start : start + EMBED_BATCH].tolist()
         texts = read_documents(work.palace, (int(rows[place]) for place in batch))
         vectors = work.setting.embed([texts.get(int(rows[place]), "") for place in batch])
         _require_dimension(work, vectors.shape[1])

@@ -7,10 +7,13 @@ because what is written meanwhile would be missing from the rebuilt index.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mempalace_toolkit.errors import DamageLeftError
 from mempalace_toolkit.files import write_undone
@@ -33,15 +36,21 @@ from mempalace_toolkit.palace.rebuild import remove_scratch, stream
 from mempalace_toolkit.palace.rebuild_palace import rebuilt_database
 from mempalace_toolkit.palace.rebuild_steps import STEPS, find_room, put_back
 from mempalace_toolkit.palace.records import CollectionRecord, read_records
-from mempalace_toolkit.palace.reembedding import begin_sample, compare_sample, embed_missing
+from mempalace_toolkit.palace.reembedding import (
+    EMBED_BATCH,
+    begin_sample,
+    compare_sample,
+    embed_drawers,
+)
 from mempalace_toolkit.palace.repair_work import RepairSetting, Step, Work
 from mempalace_toolkit.palace.spawn import ChildTask, run_child
+from mempalace_toolkit.palace.stamp import palace_stamp
 from mempalace_toolkit.palace.warm import warm_children
 
 __all__ = ["RepairResult", "RepairSetting", "repair_palace"]
 
 _START_SECONDS = 300.0
-_DRAWER_SECONDS = 0.2
+_DRAWER_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,8 @@ def repair_palace(palace: PalaceLocation, plan: RepairPlan, setting: RepairSetti
     """Do what the plan says; collections are repaired one after another, each in full.
 
     The findings are looked up again once the palace is held, so a plan that is out of date
-    does no harm: it says that the person agreed, and what is found now is repaired. Raises
+    does no harm: it says that the person agreed, and what is found now is repaired; a plan with
+    the stamp of the very same files spares that look. Raises
     DamageLeftError where the palace cannot be repaired here or the result was not sound and
     was undone, WriteUndoneError on a full disk, PalaceBusyError, ModelError, MempalaceError.
     """
@@ -111,18 +121,24 @@ def repair_palace(palace: PalaceLocation, plan: RepairPlan, setting: RepairSetti
         if plan.rolls_back:
             setting.before_step("roll_back")
             roll_back_journal(palace)
-        findings = (*check_palace(palace), *_known_only_to(plan))
-        current = replace(
-            plan_repair(palace, findings), rolls_back=plan.rolls_back, leftovers=plan.leftovers
-        )
+        current = _current(palace, plan)
         if current.grade == "refuse":
             raise DamageLeftError(current.refusal, "restore the palace from a backup")
         if current.database is not None:
             result = _repair_with_database(palace, current, current.database, setting)
         else:
-            results = _repair_collections(palace, current, findings, setting)
+            results = _repair_collections(palace, current, current.findings, setting)
             result = RepairResult(current, results, check_palace(palace))
     return replace(result, seconds=time.monotonic() - started)
+
+
+def _current(palace: PalaceLocation, plan: RepairPlan) -> RepairPlan:
+    """The plan for what the palace is now: the same where no file has changed since."""
+    if plan.stamp is not None and plan.stamp == palace_stamp(palace.path):
+        return plan
+    findings = (*check_palace(palace), *_known_only_to(plan))
+    now = plan_repair(palace, findings)
+    return replace(now, rolls_back=plan.rolls_back, leftovers=plan.leftovers)
 
 
 def _repair_with_database(
@@ -216,7 +232,7 @@ def _work(
     findings: Sequence[Finding],
     setting: RepairSetting,
 ) -> Work:
-    found = salvage_for(palace, record, findings)
+    found = salvage_for(palace, record, findings, mapped=True)
     return Work(palace, plan_collection(record, found, findings), found, setting)
 
 
@@ -234,7 +250,8 @@ def run_steps(work: Work, steps: Sequence[Step]) -> None:
 def add_missing(work: Work) -> None:
     """Write the vectors that the index lacks, through chromadb in a child.
 
-    Nothing is to be undone: each write is whole by itself, and doing it again is harmless.
+    It writes those that are known while the next ones are embedded. Nothing is to be undone:
+    each write is whole by itself, and doing it again is harmless.
     """
     positions = to_add(work.found)
     task = {
@@ -246,14 +263,21 @@ def add_missing(work: Work) -> None:
     largest = 64 * work.found.dimension * len(work.found.record.ids) + (4 << 30)
     run_child(
         ChildTask("child_upsert", task, work.setting.environment, seconds, largest),
-        stream(work.found, positions),
+        _embedded(work, positions),
     )
+
+
+def _embedded(work: Work, positions: NDArray[np.int64]) -> Iterator[bytes]:
+    """These drawers for the child, those without a vector embedded a batch at a time."""
+    for start in range(0, len(positions), EMBED_BATCH):
+        batch = positions[start : start + EMBED_BATCH]
+        embed_drawers(work, np.intersect1d(batch, work.found.missing()))
+        yield from stream(work.found, batch)
 
 
 TOP_UP_STEPS: tuple[Step, ...] = (
     ("room", find_room),
     ("sample", begin_sample),
-    ("embed", embed_missing),
     ("compare", compare_sample),
     ("add", add_missing),
 )

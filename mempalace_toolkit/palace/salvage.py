@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mempalace_toolkit.palace.presumption import Presumption, presume
 from mempalace_toolkit.palace.quarantine import list_quarantined
+from mempalace_toolkit.palace.raw_files import release
 from mempalace_toolkit.palace.reach import Reach, reach_of
 from mempalace_toolkit.palace.records import CollectionRecord
 from mempalace_toolkit.palace.segment_files import Elements, SegmentFiles, read_segment
@@ -66,6 +67,7 @@ class Salvage:
             here = np.flatnonzero(self.folder[positions] == number)
             if len(here):
                 out[here] = _raw(elements, self.element[positions[here]], self.record.space)
+                release(elements.vectors)
         for row, position in enumerate(positions.tolist()):
             if position in self.queued:
                 out[row] = np.frombuffer(self.queued[position], "<f4")
@@ -86,10 +88,13 @@ class Salvage:
         return frozenset(self.folders[number][0] for number in used.tolist())
 
 
-def salvage(palace: Path, record: CollectionRecord, map_wrong: bool = False) -> Salvage:
+def salvage(
+    palace: Path, record: CollectionRecord, map_wrong: bool = False, mapped: bool = False
+) -> Salvage:
     """Look for every drawer's vector: in the queue, in the index, in quarantined indexes.
 
-    With `map_wrong` no folder's map of ids is believed: the drawers' order must tell.
+    With `map_wrong` no folder's map of ids is believed: the drawers' order must tell. `mapped`
+    elements take no memory beyond a block, and are for a palace that nothing else has open.
     """
     dimension = record.dimension or 0
     total = len(record.ids)
@@ -109,7 +114,7 @@ def salvage(palace: Path, record: CollectionRecord, map_wrong: bool = False) -> 
     live: SegmentFiles | None = None
     for folder, origin in _folders(palace, record):
         if folder.is_dir() and not np.all(found.origin):
-            files = _take_from_folder(found, folder, origin, map_wrong)
+            files = _take_from_folder(found, folder, origin, map_wrong, mapped)
             live = files if origin == LIVE else live
     watermark = record.vector_watermark
     if live is not None and watermark is not None and len(found.missing()):
@@ -154,8 +159,10 @@ def _take_from_queue(found: Salvage) -> None:
             found.origin[place] = QUEUE
 
 
-def _take_from_folder(found: Salvage, folder: Path, origin: int, map_wrong: bool) -> SegmentFiles:
-    files = read_segment(folder, found.dimension)
+def _take_from_folder(
+    found: Salvage, folder: Path, origin: int, map_wrong: bool, mapped: bool
+) -> SegmentFiles:
+    files = read_segment(folder, found.dimension, mapped)
     if files.elements is None:
         return files
     reach = reach_of(found.record, files, origin == LIVE, map_wrong)
@@ -177,6 +184,7 @@ def take(
     for start in range(0, len(drawers), _BLOCK):
         part = slice(start, start + _BLOCK)
         sound[part] = _sound(folder[1], places[part], found.record.space)
+    release(folder[1].vectors)
     drawers, places = drawers[sound], places[sound]
     if len(drawers):
         found.origin[drawers] = origin

@@ -53,10 +53,11 @@ class SegmentFiles:
     upper_links: NDArray[np.uint32] | None = None
 
 
-def read_segment(folder: Path, dimension: int | None) -> SegmentFiles:
+def read_segment(folder: Path, dimension: int | None, mapped: bool = False) -> SegmentFiles:
     """Read a segment folder; whatever its bytes are, nothing but problems comes of it.
 
-    Without a `dimension` the header's own is taken. Raises MempalaceError where the system
+    Without a `dimension` the header's own is taken. `mapped` elements stay in their file, as
+    `load` says. Raises MempalaceError where the system
     refuses to read a file that is there.
     """
     problems: list[Problem] = []
@@ -67,10 +68,10 @@ def read_segment(folder: Path, dimension: int | None) -> SegmentFiles:
         problems.append(error.problem)
     try:
         if header is not None:
-            elements = read_elements(folder, header)
+            elements = read_elements(folder, header, mapped)
             problems.extend(_size_problems(folder, header))
         elif dimension:
-            elements = guess_elements(folder, dimension)
+            elements = guess_elements(folder, dimension, mapped)
     except ReadError as error:
         problems.append(error.problem)
     try:

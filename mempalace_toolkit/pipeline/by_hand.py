@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mempalace_toolkit.errors import DamageLeftError
-from mempalace_toolkit.palace.index import IndexReport, check_index
+from mempalace_toolkit.palace.index import IndexReport, check_index, index_report
 from mempalace_toolkit.palace.lock import palace_lock
 from mempalace_toolkit.palace.mempalace_lock import hold_mempalace_lock
 from mempalace_toolkit.palace.plan import RepairPlan
@@ -28,7 +28,7 @@ def repair_now(
     with palace_lock(palace.path, request.home, request.wait, request.command):
         result = repair_palace(palace, plan, repair_setting(request, observer))
         note_kept(result)
-        return result, check_index(palace)
+        return result, index_report(result.findings)
 
 
 def restore_now(request: RunRequest, name: str) -> Path:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mempalace_toolkit.schedule.account import Account, call
-from mempalace_toolkit.schedule.state import ContainerState
+from mempalace_toolkit.schedule.job import ENGINES
+from mempalace_toolkit.schedule.job_state import Container, ContainerState
 
 
-def state(engine: str, name: str, account: Account) -> ContainerState:
+def container_of(settings: Mapping[str, str], account: Account) -> Container | None:
+    """The container that a template's settings name, and how it is; None where they name none."""
+    name = settings.get("CONTAINER", "")
+    if not name:
+        return None
+    engine = settings.get("ENGINE", "") or ENGINES[0]
+    return Container(
+        name, engine, settings.get("CONTAINER_USER", ""), _state(engine, name, account)
+    )
+
+
+def _state(engine: str, name: str, account: Account) -> ContainerState:
     """Whether the container of exactly that name runs. The engine may be down, or not there."""
     form = "{{.Names}}\t{{.State}}"
     ended = call((engine, "ps", "--all", "--format", form), account, seconds=30)

@@ -6,9 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from mempalace_toolkit.errors import WriteUndoneError
-from mempalace_toolkit.schedule import container
 from mempalace_toolkit.schedule.account import Account, Ended, call
 from mempalace_toolkit.schedule.calendar import from_cron_fields, next_runs
+from mempalace_toolkit.schedule.container import container_of
 from mempalace_toolkit.schedule.crontab import (
     entry_of,
     find_block,
@@ -78,7 +78,6 @@ def status(stem: str, account: Account) -> SchedulerState:
     blocks = find_block(crontab, stem).blocks
     entry = entry_of(blocks[0]) if blocks else None
     when = from_cron_fields(entry[0]) if entry else None
-    named, engine = _container(entry[1]) if entry else ("", "")
     return SchedulerState(
         scheduler=NAME,
         job=stem,
@@ -93,8 +92,7 @@ def status(stem: str, account: Account) -> SchedulerState:
         log_folder=str(account.log_folder) if blocks else "",
         log_folder_there=account.log_folder.is_dir(),
         linger=None,
-        container=named,
-        container_state=container.state(engine, named, account) if named else "",
+        container=container_of(_settings(entry[1]), account) if entry else None,
     )
 
 
@@ -140,10 +138,9 @@ def _refuse_if_edited(blocks: tuple[bytes, ...], stem: str) -> None:
         raise refuse_edited("the crontab", stem, NAME)
 
 
-def _container(command: str) -> tuple[str, str]:
+def _settings(command: str) -> dict[str, str]:
     words = [word.rstrip(";") for word in command.split()]
-    pairs = dict(word.split("=", 1) for word in words if "=" in word)
-    return pairs.get("CONTAINER", ""), pairs.get("ENGINE", "docker")
+    return dict(word.split("=", 1) for word in words if "=" in word)
 
 
 def _last(log: Path) -> LastRun | None:

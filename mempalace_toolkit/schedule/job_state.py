@@ -32,12 +32,22 @@ class LastRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Container:
+    """What a job runs in. `user` is empty for the container's own, `state` where nobody asked."""
+
+    name: str
+    engine: str
+    user: str = ""
+    state: ContainerState = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SchedulerState:
     """A job in one scheduler.
 
     `when` is in our schedule language, empty where it is unknown; `log_folder` is empty where
     the job has none. `linger` is None where it does not apply or is not known. `container` is
-    the name of the container that the job runs in, empty for a job on this machine.
+    what the job runs in, None for a job on this machine.
     """
 
     scheduler: str
@@ -53,8 +63,7 @@ class SchedulerState:
     log_folder: str
     log_folder_there: bool
     linger: bool | None
-    container: str
-    container_state: ContainerState
+    container: Container | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,8 +118,7 @@ def status(stem: str, account: Account) -> SchedulerState:
         log_folder=str(Path(log).parent) if log else "",
         log_folder_there=bool(log) and Path(log).parent.is_dir(),
         linger=None,
-        container="",
-        container_state="",
+        container=None,
     )
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from mempalace_toolkit.schedule.job import DEVBOX, JOBS
-from mempalace_toolkit.schedule.job_state import SchedulerState
-
-_DEFAULT_CONTAINER = "opencode-devbox"
+from mempalace_toolkit.schedule.job import DEVBOX, ENGINES, JOBS
+from mempalace_toolkit.schedule.job_state import Container, SchedulerState
 
 
 def command_of(state: SchedulerState) -> str:
@@ -20,9 +18,13 @@ def run_by_hand(state: SchedulerState) -> str:
     """The same work, now, with its words on the screen."""
     job = JOBS[state.job.removesuffix(DEVBOX)]
     command = shlex.join((job.program, *job.arguments))
+    box = state.container
     if not state.job.endswith(DEVBOX):
         return command
-    return f"docker exec {state.container or _DEFAULT_CONTAINER} {command}"
+    if box is None:
+        return f"docker exec opencode-devbox {command}"
+    user = ("-u", box.user) if box.user else ()
+    return f"{shlex.join((box.engine, 'exec', *user, box.name))} {command}"
 
 
 def install_again(state: SchedulerState, *options: str) -> str:
@@ -32,7 +34,8 @@ def install_again(state: SchedulerState, *options: str) -> str:
     if state.when:
         words += ["--at", state.when]
     if state.container:
-        words += ["--devbox", state.container]
+        words += ["--devbox", state.container.name, *_engine(state.container)]
+        words += ["--container-user", state.container.user] if state.container.user else []
     return shlex.join(words)
 
 
@@ -54,18 +57,23 @@ def remove(state: SchedulerState) -> str:
     return shlex.join((*verb, *state.files))
 
 
-def start_container(state: SchedulerState) -> str:
-    """Bring back what the job runs in."""
-    if state.container_state == "engine down":
-        return "sudo systemctl start docker"
-    if state.container_state == "missing":
-        return f"mempalace-toolkit schedule install {state.job} --devbox NAME"
-    return f"docker start {state.container}"
+def start_container(job: str, box: Container) -> str:
+    """Bring back what the job runs in. Podman has no service that could be down; it tells why."""
+    if box.state == "engine down":
+        return "podman info" if box.engine == "podman" else "sudo systemctl start docker"
+    if box.state == "missing":
+        words = ("schedule", "install", job, "--devbox", "NAME", *_engine(box))
+        return shlex.join(("mempalace-toolkit", *words))
+    return shlex.join((box.engine, "start", box.name))
 
 
 def make_log_folder(state: SchedulerState) -> str:
     """The folder for the log, for its owner alone."""
     return f"mkdir -p -m 700 {shlex.quote(state.log_folder)}"
+
+
+def _engine(box: Container) -> tuple[str, ...]:
+    return () if box.engine == ENGINES[0] else ("--engine", box.engine)
 
 
 def _systemctl(state: SchedulerState) -> str:

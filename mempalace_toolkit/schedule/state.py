@@ -9,6 +9,7 @@ from mempalace_toolkit.schedule import remedies
 from mempalace_toolkit.schedule.calendar import next_runs, parse_when
 from mempalace_toolkit.schedule.job import DEVBOX
 from mempalace_toolkit.schedule.job_state import (
+    Container,
     ContainerState,
     FindingKind,
     LastRun,
@@ -20,6 +21,7 @@ from mempalace_toolkit.schedule.job_state import (
 from mempalace_toolkit.schedule.run_record import RunRecord
 
 __all__ = [
+    "Container",
     "ContainerState",
     "FindingKind",
     "LastRun",
@@ -36,6 +38,7 @@ GRACE_MS = 3 * 3_600_000
 
 _SAME_MOMENT_MS = 2_000  # systemd tells the end of a run in seconds
 _CTRL_C = 130
+_LINGER = "loginctl enable-linger"
 _FAILED = ("failed", "damaged", "killed", "interrupted")
 _CONTAINER = {
     "stopped": "does not run: every run is skipped",
@@ -57,14 +60,20 @@ def find_problems(
         for state in installed
         for finding in (*_setting_up(state), *_running(state, _runs(state, history), now_ms))
     ]
-    return (*found, *_twice(installed))
+    return (*_lingering(installed), *found, *_twice(installed))
+
+
+def _lingering(installed: Sequence[SchedulerState]) -> Iterator[ScheduleFinding]:
+    """One finding for all jobs: the setting is the user's."""
+    idle = [state for state in installed if state.linger is False]
+    if idle:
+        jobs = ", ".join(dict.fromkeys(state.job for state in idle))
+        told = f"{jobs}: lingering is off: nothing runs while you are logged out"
+        yield ScheduleFinding("linger_off", idle[0].scheduler, idle[0].job, told, _LINGER)
 
 
 def _setting_up(state: SchedulerState) -> Iterator[ScheduleFinding]:
     """What the scheduler's files and settings show."""
-    if state.linger is False:
-        told = "lingering is off: nothing runs while you are logged out"
-        yield _finding("linger_off", state, told, "loginctl enable-linger")
     if not state.enabled:
         told = f"{state.scheduler} has it, but does not start it at its times"
         yield _finding("timer_not_enabled", state, told, remedies.enable(state))
@@ -75,9 +84,10 @@ def _setting_up(state: SchedulerState) -> Iterator[ScheduleFinding]:
     if state.log_folder and not state.log_folder_there:
         told = f"its log folder {state.log_folder} is missing"
         yield _finding("log_folder_missing", state, told, remedies.make_log_folder(state))
-    if state.container_state in _CONTAINER:
-        told = f"the container {state.container} {_CONTAINER[state.container_state]}"
-        yield _finding("container_down", state, told, remedies.start_container(state))
+    box = state.container
+    if box and box.state in _CONTAINER:
+        told = f"the container {box.name} {_CONTAINER[box.state]}"
+        yield _finding("container_down", state, told, remedies.start_container(state.job, box))
 
 
 def _running(

@@ -97,6 +97,5 @@ def _state(scheduler: str, stem: str, file: Path, enabled: bool, when: str) -> S
         log_folder="",
         log_folder_there=False,
         linger=None,
-        container="",
-        container_state="",
+        container=None,
     )

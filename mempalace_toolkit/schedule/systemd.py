@@ -8,9 +8,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mempalace_toolkit.schedule import container
 from mempalace_toolkit.schedule.account import Account, call
 from mempalace_toolkit.schedule.calendar import from_on_calendar
+from mempalace_toolkit.schedule.container import container_of
 from mempalace_toolkit.schedule.job import JobSetting
 from mempalace_toolkit.schedule.state import LastRun, RunResult, SchedulerState
 from mempalace_toolkit.schedule.steps import DropFolders, Plan, Run, Step, WriteFile
@@ -99,7 +99,6 @@ def status(stem: str, account: Account) -> SchedulerState:
     written = values_of(contents.get(folder / timer, b"").decode(errors="replace"), "OnCalendar")
     calendars = re.findall(r"OnCalendar=(.*?) ;", facts.get("TimersCalendar", "")) or written
     when = from_on_calendar(calendars[0]) if len(calendars) == 1 else None
-    named, engine = _container(run, contents.get(folder / service, b""))
     link = folder / "timers.target.wants" / timer
     return SchedulerState(
         scheduler=NAME,
@@ -115,8 +114,7 @@ def status(stem: str, account: Account) -> SchedulerState:
         log_folder="",
         log_folder_there=False,
         linger=_linger(account) if contents else None,
-        container=named,
-        container_state=container.state(engine, named, account) if named else "",
+        container=container_of(_settings(run, contents.get(folder / service, b"")), account),
     )
 
 
@@ -179,15 +177,14 @@ def _last(facts: dict[str, str]) -> LastRun | None:
     return LastRun(ended, told, code, (end - begin) / 1e6 if end > begin else None)
 
 
-def _container(facts: dict[str, str], unit: bytes) -> tuple[str, str]:
-    """The container's name and the engine, drop-ins included where the manager answers."""
+def _settings(facts: dict[str, str], unit: bytes) -> dict[str, str]:
+    """The container and its engine as set, drop-ins included where the manager answers."""
     with suppress(ValueError):
         words = shlex.split(facts.get("Environment", "")) or values_of(
             unit.decode(errors="replace"), "Environment"
         )
-        pairs = dict(word.split("=", 1) for word in words if "=" in word)
-        return pairs.get("CONTAINER", ""), pairs.get("ENGINE", "docker")
-    return "", ""
+        return dict(word.split("=", 1) for word in words if "=" in word)
+    return {}
 
 
 def _linger(account: Account) -> bool | None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import damages_files as files
 import damages_records as records
@@ -22,12 +23,17 @@ from segment_editing import Victim
 
 from mempalace_toolkit.errors import DamageLeftError, ModelError, PalaceBusyError, WriteUndoneError
 from mempalace_toolkit.palace.check import check_palace
+from mempalace_toolkit.palace.elements import read_header
+from mempalace_toolkit.palace.findings import Finding
+from mempalace_toolkit.palace.index import check_index
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.mempalace_lock import hold_mempalace_lock
-from mempalace_toolkit.palace.plan import plan_repair
+from mempalace_toolkit.palace.plan import RepairPlan, plan_repair
+from mempalace_toolkit.palace.prove import Proof, prove_collection
 from mempalace_toolkit.palace.rebuild_steps import STEPS
 from mempalace_toolkit.palace.records import read_records
 from mempalace_toolkit.palace.repair import TOP_UP_STEPS, repair_palace
+from mempalace_toolkit.palace.stamp import palace_stamp
 from tests.conftest import tree_state
 
 NAMES = [name for name, _ in STEPS]
@@ -185,6 +191,51 @@ def test_a_disk_without_room_is_found_before_anything_starts(
     assert contents(victim.palace) == before
 
 
+def looks_at(steps: list[str], victim: Victim, plan: RepairPlan, home: Path) -> list[int]:
+    """How often the repair looked for findings before each of its steps."""
+    counted, looked = [], []
+
+    def look(palace: PalaceLocation) -> tuple[Finding, ...]:
+        looked.append(palace)
+        return check_palace(palace)
+
+    def note(step: str) -> None:
+        steps.append(step)
+        counted.append(len(looked))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mempalace_toolkit.palace.repair.check_palace", look)
+        repair_palace(location(victim), plan, replace(setting(home, Model()), before_step=note))
+    return counted
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_palace_that_did_not_change_since_its_plan_is_not_looked_at_twice(
+    victim: Victim, tmp_path: Path, changed: bool
+) -> None:
+    files.links_zeroed(victim)
+    for path in victim.palace.rglob("*"):
+        os.utime(path, (1e9, 1e9))
+    report = check_index(location(victim))
+    plan = plan_repair(location(victim), report.findings, report.stamp)
+    if changed:
+        os.utime(victim.segment / "header.bin", (1e9, 1e9 + 1))
+    steps: list[str] = []
+    looks = looks_at(steps, victim, plan, tmp_path)
+    assert looks[steps.index("room")] == changed
+    assert_whole(victim)
+
+
+def test_files_that_were_written_just_now_have_no_stamp(victim: Victim) -> None:
+    for path in victim.palace.rglob("*"):
+        os.utime(path, (1e9, 1e9))
+    stamp = palace_stamp(victim.palace)
+    assert stamp is not None
+    assert stamp == palace_stamp(victim.palace)
+    (victim.segment / "length.bin").touch()
+    assert palace_stamp(victim.palace) is None
+
+
 def test_a_top_up_adds_what_is_missing_and_keeps_the_index(victim: Victim, tmp_path: Path) -> None:
     values.ids_dropped(victim)
     model, seen = Model(), []
@@ -270,15 +321,24 @@ def test_an_index_of_any_shape_is_rebuilt(
 
 
 def test_an_index_that_reaches_not_all_is_built_again_wider(
-    palace: Copy, chroma: Chroma, tmp_path: Path
+    palace: Copy, chroma: Chroma, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    damaged = palace("one_unreached")
+    damaged = palace("unreached")
     for header in damaged.path.glob("*/header.bin"):
         header_zeroed(header.parent)
-    single = replace(setting(tmp_path, Model(4)), threads=1)
-    plan = plan_repair(damaged, check_palace(damaged))
-    assert repair_palace(damaged, plan, single).sound
-    assert chroma.ask(damaged.path)[DRAWERS].reached == set(truth(SHAPES["one_unreached"])[DRAWERS])
+    built: list[int] = []
+
+    def prove(scratch: PalaceLocation, *more: Any) -> Proof:
+        (header,) = scratch.path.glob("*/header.bin")
+        built.append(read_header(header.parent, 4).ef_construction)
+        proof = prove_collection(scratch, *more)
+        return replace(proof, reached=proof.reached - 2) if len(built) == 1 else proof
+
+    monkeypatch.setattr("mempalace_toolkit.palace.rebuild_steps.prove_collection", prove)
+    repair(damaged, check_palace(damaged), tmp_path, Model(4))
+    assert built[:2] == [100, 400]
+    left_out = set(truth(SHAPES["unreached"])[DRAWERS]) - chroma.ask(damaged.path)[DRAWERS].reached
+    assert len(left_out) <= 1
 
 
 def assert_found(

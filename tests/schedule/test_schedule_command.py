@@ -306,7 +306,7 @@ def test_status_tells_the_containers_state(
         (machine.state / "containers").write_text(said)
     answer = machine.schedule("status", "--json")
     (job,) = answer.json["jobs"]
-    assert job["container_state"] == state
+    assert job["container"]["state"] == state
     assert answer.code == (0 if state == "running" else 65)
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 import pytest
 
 from mempalace_toolkit.schedule.state import (
+    Container,
     LastRun,
     RunRecord,
     ScheduleFinding,
@@ -36,8 +37,7 @@ SOUND = SchedulerState(
     log_folder="",
     log_folder_there=False,
     linger=True,
-    container="",
-    container_state="",
+    container=None,
 )
 CRON = replace(
     SOUND,
@@ -48,7 +48,13 @@ CRON = replace(
     log_folder="/h/.cache/mempalace-session",
     log_folder_there=True,
 )
-DEVBOX = replace(SOUND, job="session-devbox", container="box", container_state="running")
+BOX = Container("box", "docker", state="running")
+PODMAN = Container("box", "podman", "1000:100", "running")
+DEVBOX = replace(SOUND, job="session-devbox", container=BOX)
+
+
+def devbox(state: str, box: Container = BOX) -> SchedulerState:
+    return replace(DEVBOX, container=replace(box, state=state))  # type: ignore[arg-type]
 
 
 def run(ended: str, status: str = "ok", **more: object) -> RunRecord:
@@ -73,6 +79,13 @@ def problems(
     *states: SchedulerState, history: tuple[RunRecord, ...] = (), now: int = NOW
 ) -> tuple[ScheduleFinding, ...]:
     return find_problems(states, history, now)
+
+
+def test_lingering_is_the_users_and_told_once() -> None:
+    other = replace(SOUND, job="pi-session", linger=False)
+    found = problems(replace(SOUND, linger=False), other, replace(CRON, job="repair"))
+    (finding,) = [one for one in found if one.kind == "linger_off"]
+    assert "session, pi-session" in finding.message
 
 
 @pytest.mark.parametrize(
@@ -110,14 +123,32 @@ def problems(
             "log_folder_missing",
             "mkdir -p -m 700 '/h me/.cache/x'",
         ),
-        (replace(DEVBOX, container_state="stopped"), "container_down", "docker start box"),
         (
-            replace(DEVBOX, container_state="missing"),
+            replace(DEVBOX, edited=True, container=PODMAN),
+            "unit_edited",
+            "mempalace-toolkit schedule install session-devbox --force --scheduler systemd"
+            " --at 'Mon 03:00' --devbox box --engine podman --container-user 1000:100",
+        ),
+        (devbox("stopped"), "container_down", "docker start box"),
+        (devbox("stopped", PODMAN), "container_down", "podman start box"),
+        (devbox("engine down", PODMAN), "container_down", "podman info"),
+        (
+            replace(DEVBOX, container=PODMAN, last=LastRun(NOW, "failed", 70, None)),
+            "last_run_failed",
+            "podman exec -u 1000:100 box mempalace-session",
+        ),
+        (
+            devbox("missing", PODMAN),
+            "container_down",
+            "mempalace-toolkit schedule install session-devbox --devbox NAME --engine podman",
+        ),
+        (
+            devbox("missing"),
             "container_down",
             "mempalace-toolkit schedule install session-devbox --devbox NAME",
         ),
         (
-            replace(DEVBOX, container_state="engine down"),
+            devbox("engine down"),
             "container_down",
             "sudo systemctl start docker",
         ),

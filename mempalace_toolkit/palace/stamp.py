@@ -1,0 +1,39 @@
+"""Tells whether a palace's files are still those that were read a while ago."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mempalace_toolkit.palace.location import DATABASE
+
+Stamp = tuple[tuple[str, int, int, int], ...]
+"""Name, inode, bytes and time of writing (ns) of each file of a database and its indexes."""
+
+_SETTLED_NS = 1_000_000_000
+
+
+def palace_stamp(palace: Path) -> Stamp | None:
+    """The files as they are now; None where that says nothing.
+
+    Two writes within a tick of the filesystem's clock leave the same time, so files that were
+    written just now cannot be told from files that will be written right away.
+    """
+    now = time.time_ns()
+    try:
+        files = sorted((os.path.relpath(path, palace), path.stat()) for path in _files(palace))
+    except OSError:
+        return None
+    if any(status.st_mtime_ns > now - _SETTLED_NS for _, status in files):
+        return None
+    return tuple((name, one.st_ino, one.st_size, one.st_mtime_ns) for name, one in files)
+
+
+def _files(palace: Path) -> Iterator[Path]:
+    for entry in palace.iterdir():
+        if entry.name.startswith(DATABASE):
+            yield entry
+        elif entry.is_dir() and not entry.name.startswith("."):
+            yield from entry.iterdir()
