@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,42 +19,51 @@ TOKENS = 256
 DIMENSION = 384
 
 
+class Encoder:
+    """The model, loaded. Each thread takes a text at a time: onnxruntime's own threads wait for
+    each other inside every text, and took 2.1 times as much processor time on a busy machine of
+    two cores. Raises whatever onnxruntime and tokenizers raise."""
+
+    def __init__(self, folder: Path, padded: bool = False, threads: int = 1) -> None:
+        import onnxruntime  # type: ignore[import-untyped, unused-ignore]
+        from tokenizers import Tokenizer
+
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.enable_truncation(max_length=TOKENS)
+        if padded:
+            self._tokenizer.enable_padding(length=TOKENS)  # with token 0, [PAD]
+        else:
+            self._tokenizer.no_padding()
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        )
+        self._threads = threads
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """One vector a text, rows of 384."""
+        with ThreadPoolExecutor(self._threads) as pool:
+            rows = list(pool.map(self._one, texts))
+        return np.concatenate(rows) if rows else np.zeros((0, DIMENSION), np.float32)
+
+    def _one(self, text: str) -> NDArray[np.float32]:
+        encoded = self._tokenizer.encode(text)
+        tokens = np.array([encoded.ids], np.int64)
+        counts = np.array([encoded.attention_mask], np.int64)
+        inputs = {
+            "input_ids": tokens,
+            "attention_mask": counts,
+            "token_type_ids": np.zeros_like(tokens),
+        }
+        states: NDArray[np.float32] = self._session.run(None, inputs)[0]
+        mean = (states * counts[:, :, None]).sum(axis=1) / counts.sum()
+        return np.asarray(mean / np.linalg.norm(mean), np.float32)
+
+
 def encode(
     folder: Path, texts: Sequence[str], padded: bool = False, threads: int = 1
 ) -> NDArray[np.float32]:
-    """One vector a text, rows of 384. Raises whatever onnxruntime and tokenizers raise.
-
-    Each thread takes a text at a time: onnxruntime's own threads wait for each other inside
-    every text, and took 2.1 times as much processor time on a busy machine of two cores.
-    """
-    import onnxruntime  # type: ignore[import-untyped, unused-ignore]
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.enable_truncation(max_length=TOKENS)
-    if padded:
-        tokenizer.enable_padding(length=TOKENS)  # with token 0, [PAD]
-    else:
-        tokenizer.no_padding()
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
-    )
-    with ThreadPoolExecutor(threads) as pool:
-        rows = list(pool.map(lambda text: _encode_one(session, tokenizer.encode(text)), texts))
-    return np.concatenate(rows) if rows else np.zeros((0, DIMENSION), np.float32)
-
-
-def _encode_one(session: Any, encoded: Any) -> NDArray[np.float32]:
-    tokens = np.array([encoded.ids], np.int64)
-    counts = np.array([encoded.attention_mask], np.int64)
-    inputs = {
-        "input_ids": tokens,
-        "attention_mask": counts,
-        "token_type_ids": np.zeros_like(tokens),
-    }
-    states: NDArray[np.float32] = session.run(None, inputs)[0]
-    mean = (states * counts[:, :, None]).sum(axis=1) / counts.sum()
-    return np.asarray(mean / np.linalg.norm(mean), np.float32)
+    """One vector a text, rows of 384. Raises as Encoder does."""
+    return Encoder(folder, padded, threads)(texts)

@@ -15,10 +15,14 @@ def begin() -> dict[str, Any]:
     """Settle this process and read its task, the first line of stdin."""
     end_with_parent()
     task: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
-    limit = int(task["largest_file"])
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limit_files(int(task["largest_file"]))
     return task
+
+
+def limit_files(largest: int) -> None:
+    """Have the kernel end this process where it writes a file beyond so many bytes, or a core."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def end_with_parent() -> None:

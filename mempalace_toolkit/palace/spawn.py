@@ -39,11 +39,11 @@ def run_child(what: ChildTask, stream: Iterable[bytes] = ()) -> dict[str, object
     it failed, died by a signal, or took longer than `seconds`.
     """
     task = {**what.task, "largest_file": what.largest_file}
-    child = fork_child(what.module) or _start(what)
+    child = fork_child(what.module) or start_child(what.module, what.environment)
     timer = threading.Timer(what.seconds, child.kill)
     timer.start()
     try:
-        errors = _Collected(child.stderr)
+        errors = Collected(child.stderr)
         _feed(child, json.dumps(task).encode() + b"\n", stream)
         assert child.stdout is not None
         said = child.stdout.read()
@@ -54,22 +54,25 @@ def run_child(what: ChildTask, stream: Iterable[bytes] = ()) -> dict[str, object
         timer.cancel()
         child.kill()
         child.wait()
-    return _answer(what, code, said, "took too long" if expired and code else told)
+    return _answer(what.module, code, said, "took too long" if expired and code else told)
 
 
-def _start(what: ChildTask) -> subprocess.Popen[bytes]:
+def start_child(
+    module: str, environment: Mapping[str, str], *arguments: str
+) -> subprocess.Popen[bytes]:
+    """A module of this package as a process of its own, with a pipe to each of its streams."""
     return subprocess.Popen(
-        [sys.executable, "-m", f"mempalace_toolkit.palace.{what.module}"],
+        [sys.executable, "-m", f"mempalace_toolkit.palace.{module}", *arguments],
         cwd=PACKAGES,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=settled(what.environment),
+        env=settled(environment),
         start_new_session=True,
     )
 
 
-class _Collected:
+class Collected:
     """The end of a pipe's content, read by a thread so that its writer never waits."""
 
     def __init__(self, pipe: object) -> None:
@@ -105,17 +108,22 @@ def _feed(
                 pipe.close()
 
 
-def _answer(what: ChildTask, code: int, said: bytes, told: str) -> dict[str, object]:
+def _answer(module: str, code: int, said: bytes, told: str) -> dict[str, object]:
     last = said.strip().splitlines()[-1:]
     if code == 0 and last:
         with suppress(ValueError):
             answer = json.loads(last[0])
             if isinstance(answer, dict):
                 return answer
-    name = what.module.removeprefix("child_")
+    raise child_error(module, code, told)
+
+
+def child_error(module: str, code: int, told: str) -> MempalaceError:
+    """How a child ended that should not have; `told` is what it said on stderr."""
+    name = module.removeprefix("child_")
     ended = f"died by {signal.Signals(-code).name}" if code < 0 else f"failed with status {code}"
     line = told.splitlines()[-1] if told else "no word said"
-    raise MempalaceError(
+    return MempalaceError(
         f"the child process for {name} {ended}: {line[:300]}",
         "run again; if it stays, report it with the output of `mempalace-toolkit check --json`",
     )

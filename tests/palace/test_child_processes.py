@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from making import CLOSETS, DRAWERS
 
 from mempalace_toolkit.errors import MempalaceError, ModelError
 from mempalace_toolkit.model.verify import read_reference
-from mempalace_toolkit.palace.embedding import palace_embedder
+from mempalace_toolkit.palace.embedding import MiniLM, palace_embedder
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.prove import prove_collection
 from mempalace_toolkit.palace.records import read_records
@@ -64,6 +65,32 @@ def test_the_model_embeds_in_a_child_as_mempalace_does(sandbox: Sandbox, tmp_pat
     vectors = embed(reference.sentences)
     assert np.abs(vectors - reference.vectors).max() < 1e-5
     assert embed([]).shape == (0, 384)
+
+
+def test_the_model_stays_for_the_next_texts_and_leaves_when_nobody_asks(sandbox: Sandbox) -> None:
+    embed = MiniLM(variables(sandbox.home), idle_seconds=0.3)
+    first = embed(["one text"])
+    child = embed._child
+    assert child is not None
+    assert np.array_equal(embed(["one text", "another"])[:1], first)
+    assert embed._child is child
+    assert child.wait(timeout=30) == 0
+    assert np.array_equal(embed(["one text"]), first)
+    again = embed._child
+    assert again is not None
+    embed.close()
+    assert again.returncode is not None
+
+
+def test_a_model_whose_child_is_killed_says_so_and_serves_again(sandbox: Sandbox) -> None:
+    embed = MiniLM(variables(sandbox.home))
+    first = embed(["one text"])
+    child = embed._child
+    assert child is not None
+    threading.Timer(0.3, child.kill).start()
+    with pytest.raises(ModelError, match="SIGKILL"):
+        embed(["a longer text " * 100] * 2000)
+    assert np.array_equal(embed(["one text"]), first)
 
 
 def test_another_model_is_not_guessed_at(tmp_path: Path) -> None:
