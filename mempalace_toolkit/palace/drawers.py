@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mempalace_toolkit.errors import MempalaceError, PalaceBusyError, ToolkitError
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.sequences import highest_sequence
 
 COLLECTION = "mempalace_drawers"
 _TABLES = {"collections", "segments", "embeddings", "embedding_metadata", "embeddings_queue"}
@@ -98,26 +99,25 @@ def count_drawers(palace: PalaceLocation) -> DrawerCount:
 
 
 def filed_since(palace: PalaceLocation, mark: int) -> dict[str, int]:
-    """Drawers written after `mark`, a count a wing."""
+    """Drawers written after `mark`, a count a wing.
+
+    Those that an older chromadb wrote are numbered in bytes, which SQLite holds for more than
+    any number; none of them was written now.
+    """
     with _reading(palace) as database:
         if database is None:
             return {}
         query = f"""
             select w.string_value, count(*) {_OF_COLLECTION}
             join embedding_metadata w on w.id = e.id and w.key = 'wing'
-            where e.seq_id > ? {_NOT_SENTINEL} group by w.string_value
+            where e.seq_id > ? and typeof(e.seq_id) = 'integer' {_NOT_SENTINEL}
+            group by w.string_value
         """
         return dict(database.execute(query, [COLLECTION, mark]).fetchall())
 
 
 def _mark(database: sqlite3.Connection) -> int:
-    query = """
-        select max(coalesce((select max(seq_id) from embeddings_queue), 0),
-                   coalesce((select max(seq_id) from max_seq_id), 0),
-                   coalesce((select max(seq_id) from embeddings), 0))
-    """
-    mark: int = database.execute(query).fetchone()[0]
-    return mark
+    return highest_sequence(database, "embeddings_queue", "max_seq_id", "embeddings")
 
 
 def page_totals(palace: PalaceLocation, spool: Path) -> PageTotals:

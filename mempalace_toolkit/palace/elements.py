@@ -20,6 +20,7 @@ _LABEL_BYTES = 8
 _MOST_ELEMENTS = (1 << 32) - 1  # they are numbered by u32
 _MOST_LINKS = 4096
 _MOST_LEVELS = 64
+_MOSTLY = 0.9
 _USUAL_M = (16, 8, 32, 64, 4, 12, 24, 48, 5, 6, 10, 20, 40, 100)
 
 
@@ -108,8 +109,9 @@ def read_elements(folder: Path, header: Header, mapped: bool = False) -> Element
 def guess_elements(folder: Path, dimension: int, mapped: bool = False) -> Elements | None:
     """The elements of a folder whose header is no help, by the layout the dimension implies.
 
-    A layout is taken if the labels it shows are all different and the last is the highest in
-    reach. Empty slots at the end are left out. Raises ReadError.
+    A layout is taken if nearly all the labels it shows are possible, and these different. Empty
+    slots at the end are left out; chromadb 0.6.3 wrote them with whatever lay in its memory.
+    Raises ReadError.
     """
     size = file_size(folder / LEVEL0)[0]
     data = load(folder / LEVEL0, size, mapped)
@@ -121,10 +123,12 @@ def guess_elements(folder: Path, dimension: int, mapped: bool = False) -> Elemen
             continue
         header = Header(1, 0, 0, 0, element_size, label_offset, vector_offset, 0, 0, m, 2 * m, m, 0, 0)  # fmt: skip # noqa: E501
         every = _split(data, size // element_size, header, None)
-        used = np.flatnonzero(every.labels)
-        count = int(used[-1]) + 1 if len(used) else 0
-        labels = every.labels[:count]
-        if count and len(np.unique(labels)) == count and int(labels.max()) < 64 * count + 1024:
+        possible = (every.labels > 0) & (every.labels < 64 * len(every.labels) + 1024)
+        share = np.cumsum(possible) / np.arange(1, len(possible) + 1)
+        filled = np.flatnonzero(possible & (share >= _MOSTLY))
+        count = int(filled[-1]) + 1 if len(filled) else 0
+        labels = every.labels[:count][possible[:count]]
+        if count and len(np.unique(labels)) == len(labels):
             return _split(data, count, header, _read_lengths(folder))
     return None
 

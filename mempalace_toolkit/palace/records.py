@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mempalace_toolkit.palace.database import open_database, unreadable
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.sequences import highest_sequence, sequence_number
 
 _BY_DEFAULT = ("l2", 1000)  # chromadb's own space and sync threshold
 _SPACES = ("cosine", "l2", "ip")
@@ -89,7 +90,7 @@ def read_records(palace: PalaceLocation) -> PalaceRecords:
             unknown = _unknown_schema(connection)
             if unknown:
                 return PalaceRecords((), 0, 1, unknown, opened.hot_journal)
-            highest = _number(_one(connection, "select max(seq_id) from embeddings_queue")) or 0
+            highest = highest_sequence(connection, "embeddings_queue")
             collections = tuple(_collections(connection, opened.size))
         except (ValueError, TypeError, OverflowError) as error:
             raise unreadable(palace, f"a value of the wrong kind ({error})") from error
@@ -144,7 +145,7 @@ def _collections(connection: sqlite3.Connection, size: int) -> Iterator[Collecti
         yield CollectionRecord(
             id=str(identity),
             name=str(name),
-            dimension=_number(dimension),
+            dimension=sequence_number(dimension),
             space=space,
             sync_threshold=threshold,
             vector_segment=vector,
@@ -168,7 +169,7 @@ def _rows(
     if any(type(row[1]) is not str for row in rows):
         raise TypeError("an id that is no text")
     row_ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
-    sequences = np.fromiter((_number(row[2]) or 0 for row in rows), np.int64, len(rows))
+    sequences = np.fromiter((sequence_number(row[2]) or 0 for row in rows), np.int64, len(rows))
     return tuple(row[1] for row in rows), row_ids, sequences
 
 
@@ -228,18 +229,10 @@ def _has_setting(connection: sqlite3.Connection, column: str) -> bool:
 
 
 def _watermark(connection: sqlite3.Connection, segment: str) -> int | None:
-    return _number(_one(connection, "select seq_id from max_seq_id where segment_id = ?", segment))
+    query = "select seq_id from max_seq_id where segment_id = ?"
+    return sequence_number(_one(connection, query, segment))
 
 
 def _one(connection: sqlite3.Connection, query: str, *values: object) -> object:
     row = connection.execute(query, values).fetchone()
     return row[0] if row else None
-
-
-def _number(value: object) -> int | None:
-    """A sequence number; chromadb before 0.5 wrote them as big-endian bytes."""
-    if value is None or isinstance(value, int):
-        return value
-    if isinstance(value, bytes) and len(value) <= 16:
-        return int.from_bytes(value, "big")
-    raise ValueError(f"{type(value).__name__} where a number belongs")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from mempalace_toolkit.errors import PalaceBusyError, ToolkitError, WriteUndoneError
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.records import CollectionRecord
+from mempalace_toolkit.palace.sequences import highest_sequence
 
 _DELETE = 3
 
@@ -19,7 +20,7 @@ class WatermarkChange:
     """What was changed: the segment's watermark before, and the operation that was added."""
 
     segment: str
-    before: int | None
+    before: int | bytes | None
     added: int | None
 
 
@@ -38,7 +39,8 @@ def advance_watermark(
         before = database.execute(
             "select seq_id from max_seq_id where segment_id = ?", [record.vector_segment]
         ).fetchone()
-        _set_watermark(database, record.vector_segment, watermark)
+        written = None if watermark is None else _as_written(database, watermark)
+        _set_watermark(database, record.vector_segment, written)
         added = _end_queue_above(database, record)
     return WatermarkChange(record.vector_segment, before[0] if before else None, added)
 
@@ -51,7 +53,19 @@ def undo_watermark(palace: PalaceLocation, change: WatermarkChange) -> None:
             database.execute("delete from embeddings_queue where seq_id = ?", [change.added])
 
 
-def _set_watermark(database: sqlite3.Connection, segment: str, watermark: int | None) -> None:
+def _as_written(database: sqlite3.Connection, watermark: int) -> int | bytes:
+    """In the form of the rows that are there.
+
+    chromadb 1.5.9 takes a table with one row of bytes (0.6.3's) for one of bytes alone: it reads
+    the number 168 beside it as the eight bytes 11 11 11 11 11 31 36 38, and drops later writes.
+    """
+    forms = database.execute("select distinct typeof(seq_id) from max_seq_id").fetchall()
+    return watermark.to_bytes(8, "big") if ("blob",) in forms else watermark
+
+
+def _set_watermark(
+    database: sqlite3.Connection, segment: str, watermark: int | bytes | None
+) -> None:
     if watermark is None:
         database.execute("delete from max_seq_id where segment_id = ?", [segment])
     else:
@@ -63,18 +77,14 @@ def _set_watermark(database: sqlite3.Connection, segment: str, watermark: int | 
 
 
 def _end_queue_above(database: sqlite3.Connection, record: CollectionRecord) -> int | None:
-    highest, queued = database.execute(
-        "select max(coalesce((select max(seq_id) from max_seq_id), 0),"
-        " coalesce((select max(cast(seq_id as integer)) from embeddings), 0)),"
-        " coalesce((select max(seq_id) from embeddings_queue), 0)"
-    ).fetchone()
-    if queued >= highest:
+    highest = highest_sequence(database, "max_seq_id", "embeddings")
+    if highest_sequence(database, "embeddings_queue") >= highest:
         return None
     database.execute(
         "insert into embeddings_queue (seq_id, operation, topic, id) values (?, ?, ?, ?)",
         [highest, _DELETE, f"persistent://default/default/{record.id}", "mempalace-toolkit-mark"],
     )
-    return int(highest)
+    return highest
 
 
 @contextmanager

@@ -46,6 +46,7 @@ SHAPES: Mapping[str, Shape] = {
     "usual_earlier": Shape(share=0.65),
     "killed": Shape({DRAWERS: 700, CLOSETS: 90}, threshold=20),
     "fuzzed": Shape({DRAWERS: 60, CLOSETS: 25}, dimension=8, threshold=20, batch=10),
+    "older": Shape({DRAWERS: 90, CLOSETS: 45}, dimension=16, threshold=20, batch=10),
     "no_tail_deletes": Shape(tail_deletes=False),
     "mempalace_sized": Shape({DRAWERS: 2340, CLOSETS: 1150}, threshold=1000, batch=_BATCH),
     "never_flushed": Shape({DRAWERS: 150, CLOSETS: 40}),
