@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from mempalace_toolkit.model.location import model_folder
-from mempalace_toolkit.schedule import container
 from mempalace_toolkit.schedule.account import Account
+from mempalace_toolkit.schedule.container import container_of
 from tests.conftest import Answer, Sandbox
 from tests.schedule.real_docker import (
     CHECKOUT,
@@ -168,13 +168,19 @@ def test_cron_s_job_runs_in_there_and_its_log_is_here(host: Host, recorded: Reco
     assert sorted(path.name for path in host.home.iterdir()) == [".cache"]
 
 
+def state_of(name: str, host: Host) -> str:
+    """What `schedule status` would say of a container."""
+    box = container_of({"CONTAINER": name, "ENGINE": "docker"}, account(host))
+    return box.state if box else "none"
+
+
 @pytest.mark.parametrize("scheduler", [SYSTEMD, CRON])
 def test_a_container_that_does_not_run_is_skipped_without_a_word(
     host: Host, scheduler: str
 ) -> None:
     host.engine.do("stop", "--time=1", CONTAINER)
     try:
-        assert container.state("docker", CONTAINER, account(host)) == "stopped"
+        assert state_of(CONTAINER, host) == "stopped"
         if scheduler == SYSTEMD:
             assert host.condition() == 1
         else:
@@ -187,14 +193,14 @@ def test_a_container_that_does_not_run_is_skipped_without_a_word(
 @pytest.mark.parametrize("name", ["opencode", "opencode-devbox-2", "opencode.devbox", "-q"])
 def test_only_the_container_of_exactly_that_name_counts(host: Host, name: str) -> None:
     assert host.condition(CONTAINER=name) == 1
-    assert container.state("docker", name, account(host)) == "missing"
+    assert state_of(name, host) == "missing"
     assert host.cron("session", CONTAINER=name) == Answer(0, "", "")
 
 
 def test_an_engine_that_is_down_is_a_failure(host: Host, tmp_path: Path) -> None:
     host.host = f"unix://{tmp_path}/nobody-listens"
     assert host.condition() == 255
-    assert container.state("docker", CONTAINER, account(host)) == "engine down"
+    assert state_of(CONTAINER, host) == "engine down"
     answer = host.cron("session")
     assert answer.code != 0
     assert "Cannot connect to the Docker daemon" in answer.out
