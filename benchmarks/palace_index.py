@@ -211,7 +211,6 @@ def _repair(folder: Path, embedding: str) -> int:
     palace = PalaceLocation(folder, "chroma", "minilm")
     timed = _Timed(palace, os.environ)
     embed: Embed = timed if embedding == "timed" else palaces.embed
-    time.sleep(1)  # files written just now could be written again without a trace
     began = time.monotonic()
     report = check_index(palace)
     plan = plan_repair(palace, report.findings, report.stamp)

