@@ -35,7 +35,8 @@ from mempalace_toolkit.palace.embedding import Embed, palace_embedder
 from mempalace_toolkit.palace.index import check_index
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.plan import plan_repair
-from mempalace_toolkit.palace.repair import RepairSetting, repair_palace
+from mempalace_toolkit.palace.repair import repair_palace
+from mempalace_toolkit.palace.repair_work import RepairSetting
 
 SMALL, MIDDLE, LARGE = 2_000, 20_000, 100_000
 ONE_PERCENT = 100

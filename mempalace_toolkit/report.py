@@ -11,7 +11,7 @@ from mempalace_toolkit.errors import ExitCode, ToolkitError
 from mempalace_toolkit.mining.plan import Action, SessionPlan
 from mempalace_toolkit.palace.index import IndexReport
 from mempalace_toolkit.palace.quarantine import Quarantined
-from mempalace_toolkit.palace.repair import RepairResult
+from mempalace_toolkit.palace.repair_result import RepairResult
 from mempalace_toolkit.sessions.model import StoreFinding
 
 Status = Literal["ok", "noop", "damaged", "busy", "failed"]

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from mempalace_toolkit.palace.embedding import Embed
     from mempalace_toolkit.palace.index import IndexReport
     from mempalace_toolkit.palace.location import PalaceLocation
-    from mempalace_toolkit.palace.plan import RepairPlan
-    from mempalace_toolkit.palace.repair import RepairResult
+    from mempalace_toolkit.palace.repair_plan import RepairPlan
+    from mempalace_toolkit.palace.repair_result import RepairResult
     from mempalace_toolkit.pipeline import RunRequest
 
 MOST_FINDINGS = 20

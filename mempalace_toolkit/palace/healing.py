@@ -9,7 +9,9 @@ from mempalace_toolkit.palace.check import DeepCheck
 from mempalace_toolkit.palace.index import IndexReport, check_index, index_report
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.plan import plan_repair
-from mempalace_toolkit.palace.repair import RepairResult, RepairSetting, repair_palace
+from mempalace_toolkit.palace.repair import repair_palace
+from mempalace_toolkit.palace.repair_result import RepairResult
+from mempalace_toolkit.palace.repair_work import RepairSetting
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,10 @@ because what is written meanwhile would be missing from the rebuilt index.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from mempalace_toolkit.errors import DamageLeftError
 from mempalace_toolkit.files import write_undone
@@ -23,82 +20,18 @@ from mempalace_toolkit.palace.drawers import roll_back_journal
 from mempalace_toolkit.palace.findings import KINDS, Finding
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.mempalace_lock import hold_mempalace_lock
-from mempalace_toolkit.palace.plan import (
-    CollectionPlan,
-    RepairPlan,
-    plan_collection,
-    plan_repair,
-    salvage_for,
-    to_add,
-)
-from mempalace_toolkit.palace.prove import Proof, prove_collection
-from mempalace_toolkit.palace.rebuild import remove_scratch, stream
+from mempalace_toolkit.palace.plan import plan_collection, plan_repair, salvage_for
+from mempalace_toolkit.palace.prove import prove_collection
+from mempalace_toolkit.palace.rebuild import remove_scratch
 from mempalace_toolkit.palace.rebuild_palace import rebuilt_database
-from mempalace_toolkit.palace.rebuild_steps import STEPS, find_room, put_back
+from mempalace_toolkit.palace.rebuild_steps import STEPS, put_back
 from mempalace_toolkit.palace.records import CollectionRecord, read_records
-from mempalace_toolkit.palace.reembedding import (
-    EMBED_BATCH,
-    begin_sample,
-    compare_sample,
-    embed_drawers,
-)
+from mempalace_toolkit.palace.repair_plan import RepairPlan
+from mempalace_toolkit.palace.repair_result import CollectionResult, RepairResult
 from mempalace_toolkit.palace.repair_work import RepairSetting, Step, Work
-from mempalace_toolkit.palace.spawn import ChildTask, run_child
 from mempalace_toolkit.palace.stamp import palace_stamp
+from mempalace_toolkit.palace.top_up import TOP_UP_STEPS
 from mempalace_toolkit.palace.warm import warm_children
-
-__all__ = ["RepairResult", "RepairSetting", "repair_palace"]
-
-_START_SECONDS = 300.0
-_DRAWER_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionResult:
-    """What was done for a collection, and what a client saw of it afterwards.
-
-    `sampled` drawers were embedded again only to compare; `unsampled` says why, where none.
-    `kept` is the old index's folder, empty where there was none.
-    """
-
-    plan: CollectionPlan
-    embedded: int
-    sampled: int
-    unsampled: str
-    kept: str
-    proof: Proof
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class RepairResult:
-    """What was done for the palace, and what a check finds now.
-
-    `kept` is the damaged database's new name, where it was replaced.
-    """
-
-    plan: RepairPlan
-    collections: tuple[CollectionResult, ...]
-    findings: tuple[Finding, ...]
-    seconds: float = 0.0
-    kept: str = ""
-
-    @property
-    def sound(self) -> bool:
-        """Whether no damage is left and every repaired collection answered."""
-        proven = all(one.proof.holds for one in self.collections)
-        return proven and all(finding.harmless for finding in self.findings)
-
-    def as_json(self) -> dict[str, object]:
-        """The object under `repair`."""
-        return {
-            "plan": self.plan.as_json(),
-            "collections": [{**asdict(one), "proven": one.proof.holds} for one in self.collections],
-            "findings": [finding.as_json() for finding in self.findings],
-            "kept": self.kept,
-            "sound": self.sound,
-            "seconds": round(self.seconds, 3),
-        }
 
 
 def repair_palace(palace: PalaceLocation, plan: RepairPlan, setting: RepairSetting) -> RepairResult:
@@ -245,39 +178,3 @@ def run_steps(work: Work, steps: Sequence[Step]) -> None:
                 step(work)
         except OSError as error:
             raise write_undone(Path(error.filename or work.palace.path), error) from error
-
-
-def add_missing(work: Work) -> None:
-    """Write the vectors that the index lacks, through chromadb in a child.
-
-    It writes those that are known while the next ones are embedded. Nothing is to be undone:
-    each write is whole by itself, and doing it again is harmless.
-    """
-    positions = to_add(work.found)
-    task = {
-        "folder": str(work.palace.path),
-        "collection": work.plan.collection,
-        "dimension": work.found.dimension,
-    }
-    seconds = _START_SECONDS + _DRAWER_SECONDS * len(positions)
-    largest = 64 * work.found.dimension * len(work.found.record.ids) + (4 << 30)
-    run_child(
-        ChildTask("child_upsert", task, work.setting.environment, seconds, largest),
-        _embedded(work, positions),
-    )
-
-
-def _embedded(work: Work, positions: NDArray[np.int64]) -> Iterator[bytes]:
-    """These drawers for the child, those without a vector embedded a batch at a time."""
-    for start in range(0, len(positions), EMBED_BATCH):
-        batch = positions[start : start + EMBED_BATCH]
-        embed_drawers(work, np.intersect1d(batch, work.found.missing()))
-        yield from stream(work.found, batch)
-
-
-TOP_UP_STEPS: tuple[Step, ...] = (
-    ("room", find_room),
-    ("sample", begin_sample),
-    ("compare", compare_sample),
-    ("add", add_missing),
-)

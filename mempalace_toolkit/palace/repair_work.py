@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mempalace_toolkit.palace.embedding import Embed
 from mempalace_toolkit.palace.location import PalaceLocation
-from mempalace_toolkit.palace.plan import CollectionPlan
+from mempalace_toolkit.palace.repair_plan import CollectionPlan
 from mempalace_toolkit.palace.salvage import Salvage
 
 

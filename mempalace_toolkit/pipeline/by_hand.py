@@ -8,10 +8,11 @@ from mempalace_toolkit.errors import DamageLeftError
 from mempalace_toolkit.palace.index import IndexReport, check_index, index_report
 from mempalace_toolkit.palace.lock import palace_lock
 from mempalace_toolkit.palace.mempalace_lock import hold_mempalace_lock
-from mempalace_toolkit.palace.plan import RepairPlan
 from mempalace_toolkit.palace.pruning import PrunePlan, plan_pruning, prune
 from mempalace_toolkit.palace.quarantine import restore
-from mempalace_toolkit.palace.repair import RepairResult, repair_palace
+from mempalace_toolkit.palace.repair import repair_palace
+from mempalace_toolkit.palace.repair_plan import RepairPlan
+from mempalace_toolkit.palace.repair_result import RepairResult
 from mempalace_toolkit.pipeline.index import note_kept, repair_setting
 from mempalace_toolkit.pipeline.request import RunRequest
 from mempalace_toolkit.report import Observer

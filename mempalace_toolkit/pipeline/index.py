@@ -13,7 +13,8 @@ from mempalace_toolkit.palace.drawers import roll_back_journal
 from mempalace_toolkit.palace.embedding import palace_embedder
 from mempalace_toolkit.palace.healing import heal
 from mempalace_toolkit.palace.pruning import plan_unattended_pruning, prune
-from mempalace_toolkit.palace.repair import RepairResult, RepairSetting
+from mempalace_toolkit.palace.repair_result import RepairResult
+from mempalace_toolkit.palace.repair_work import RepairSetting
 from mempalace_toolkit.palace.replaced import note_replaced
 from mempalace_toolkit.pipeline.request import RunRequest, timed
 from mempalace_toolkit.report import Observer, RunReport

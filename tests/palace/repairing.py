@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.plan import plan_repair
-from mempalace_toolkit.palace.repair import RepairResult, RepairSetting, repair_palace
+from mempalace_toolkit.palace.repair import repair_palace
+from mempalace_toolkit.palace.repair_result import RepairResult
+from mempalace_toolkit.palace.repair_work import RepairSetting
 
 
 class Model:

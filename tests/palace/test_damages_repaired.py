@@ -20,7 +20,8 @@ from segment_editing import Victim
 from mempalace_toolkit.palace.check import DeepCheck, check_palace
 from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.location import PalaceLocation
-from mempalace_toolkit.palace.plan import Grade, plan_repair
+from mempalace_toolkit.palace.plan import plan_repair
+from mempalace_toolkit.palace.repair_plan import Grade
 from tests.conftest import tree_state
 
 Damage = Callable[[Victim], None]

@@ -20,8 +20,9 @@ from mempalace_toolkit.errors import DamageLeftError, WriteUndoneError
 from mempalace_toolkit.palace.check import check_palace
 from mempalace_toolkit.palace.healing import heal
 from mempalace_toolkit.palace.location import PalaceLocation
-from mempalace_toolkit.palace.plan import RepairPlan, plan_repair
+from mempalace_toolkit.palace.plan import plan_repair
 from mempalace_toolkit.palace.repair import repair_palace
+from mempalace_toolkit.palace.repair_plan import RepairPlan
 from tests.conftest import tree_state
 
 Damage = Callable[[Victim], None]

@@ -28,11 +28,13 @@ from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.index import check_index
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.mempalace_lock import hold_mempalace_lock
-from mempalace_toolkit.palace.plan import RepairPlan, plan_repair
+from mempalace_toolkit.palace.plan import plan_repair
 from mempalace_toolkit.palace.prove import Proof, prove_collection
 from mempalace_toolkit.palace.rebuild_steps import STEPS
 from mempalace_toolkit.palace.records import read_records
-from mempalace_toolkit.palace.repair import TOP_UP_STEPS, repair_palace
+from mempalace_toolkit.palace.repair import repair_palace
+from mempalace_toolkit.palace.repair_plan import RepairPlan
+from mempalace_toolkit.palace.top_up import TOP_UP_STEPS
 from tests.conftest import tree_state
 
 NAMES = [name for name, _ in STEPS]
