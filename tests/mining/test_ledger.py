@@ -188,7 +188,7 @@ def test_a_locked_ledger_is_busy_and_stays_where_it_is(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(file, PAGE)
-    monkeypatch.setattr("mempalace_toolkit.mining.ledger.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("mempalace_toolkit.mining.ledger_file.PATIENCE_SECONDS", 0.1)
     holder = sqlite3.connect(file, isolation_level=None)
     holder.execute("begin exclusive")
     with pytest.raises(PalaceBusyError):
