@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mempalace_toolkit.cli.session_command import named
-
 if TYPE_CHECKING:
     from mempalace_toolkit.pipeline import RunRequest
 
 NAME = "mempalace-toolkit"
+
+
+def named(text: str) -> Path:
+    """A path from the command line; an unset shell variable names none."""
+    if not text:
+        raise typer.BadParameter("it is empty")
+    return Path(text)
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Palace = Annotated[

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mempalace_toolkit.cli.session_command import AgentCommand, run_command
+from mempalace_toolkit.cli.session_choices import AgentCommand
+from mempalace_toolkit.cli.session_command import run_command
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,50 +15,18 @@ import typer
 from mempalace_toolkit import __version__
 from mempalace_toolkit.cli.boundary import end_with, print_json, tell
 from mempalace_toolkit.cli.interruption import limited_to
+from mempalace_toolkit.cli.palace_options import named
+from mempalace_toolkit.cli.session_choices import AgentCommand, Choices, repair_choice, request_of
 from mempalace_toolkit.errors import ExitCode, StoreUnreadableError, UsageError
 
 if TYPE_CHECKING:
     from mempalace_toolkit.cli.environment import Surroundings
-    from mempalace_toolkit.pipeline import Repair, RunRequest
+    from mempalace_toolkit.pipeline import RunRequest
     from mempalace_toolkit.report import RunReport
-    from mempalace_toolkit.sessions.model import Agent, Store
+    from mempalace_toolkit.sessions.model import Store
 
 LONGEST_LIMIT = 10_000_000
 """Seconds of a time limit: some 115 days, which every timer takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class AgentCommand:
-    """What tells one agent's command from the other's.
-
-    `searched` and `locate` give the places of its store: those looked at, those there.
-    """
-
-    name: str
-    agent: Agent
-    searched: Callable[[Surroundings], Sequence[Path]]
-    locate: Callable[[Surroundings], Sequence[Path]]
-    open_store: Callable[[Sequence[Path]], Store]
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """The command line of one run, as typed."""
-
-    dry_run: bool
-    as_json: bool
-    palace: Path | None
-    store: Path | None
-    wing: str | None
-    since: str | None
-    limit: int | None
-    session: str | None
-    include_subagents: bool
-    repair: str
-    wait: float | None
-    time_limit: int
-    verbose: int
-    quiet: bool
 
 
 def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str) -> None:
@@ -181,7 +147,7 @@ def _reported(
     command: AgentCommand, places: Sequence[Path], choices: Choices, surroundings: Surroundings
 ) -> RunReport:
     """Open the store and run or survey."""
-    request = _request(command, choices, surroundings)
+    request = request_of(command, choices, surroundings)
     with closing(command.open_store(places)) as store:
         report = _survey_or_run(store, request, choices, surroundings)
     if choices.session and not report.sessions and report.error is None:
@@ -213,40 +179,6 @@ def _survey_or_run(
         report = pipeline.run(store, request, progress, shown)
     report.log = str(path)
     return report
-
-
-def _request(command: AgentCommand, choices: Choices, surroundings: Surroundings) -> RunRequest:
-    from mempalace_toolkit.mining.selection import Selection
-    from mempalace_toolkit.model.ensure import ModelRequest
-    from mempalace_toolkit.model.location import model_folder
-    from mempalace_toolkit.pipeline import RunRequest
-
-    settings = surroundings.configuration()
-    selection = Selection(
-        wing=choices.wing,
-        since_ms=since_ms(choices.since, surroundings.now_ms) if choices.since else None,
-        limit=choices.limit,
-        session=choices.session,
-        include_subagents=choices.include_subagents or settings.include_subagents,
-        wings=settings.wings,
-    )
-    return RunRequest(
-        command=command.name,
-        agent=command.agent,
-        palace=surroundings.palace(choices.palace, settings),
-        data=surroundings.data,
-        home=surroundings.home,
-        model=ModelRequest(cache=model_folder(surroundings.home)),
-        environment=surroundings.environment,
-        now_ms=surroundings.now_ms,
-        selection=selection,
-        mempalace=settings.mempalace,
-        wait=settings.wait if choices.wait is None else choices.wait,
-        stall=settings.stall,
-        repair=repair_choice(choices.repair),
-        stamp=surroundings.stamp,
-        quarantine_bytes=settings.quarantine_bytes,
-    )
 
 
 def _nothing_to_do(command: AgentCommand, choices: Choices, surroundings: Surroundings) -> int:
@@ -286,35 +218,3 @@ def _tell_report(report: RunReport, choices: Choices) -> int:
             tell(line)
     sys.stdout.flush()
     return report.exit_code
-
-
-def repair_choice(written: str) -> Repair:
-    """The value of --repair. Raises UsageError."""
-    choices: dict[str, Repair] = {"auto": "auto", "always": "always", "never": "never"}
-    if written not in choices:
-        raise UsageError(f"--repair takes auto, always or never, not {written!r}", "see --help")
-    return choices[written]
-
-
-def named(text: str) -> Path:
-    """A path from the command line; an unset shell variable names none."""
-    if not text:
-        raise typer.BadParameter("it is empty")
-    return Path(text)
-
-
-def since_ms(written: str, now_ms: int) -> int:
-    """`2026-11-01`, `2026-11-01T12:00` (local time), `7d` or `12h` as milliseconds.
-
-    Raises UsageError for anything else.
-    """
-    span = re.fullmatch(r"(\d{1,5})([dh])", written)
-    if span:
-        unit = timedelta(days=1) if span[2] == "d" else timedelta(hours=1)
-        return now_ms - int(span[1]) * unit // timedelta(milliseconds=1)
-    try:
-        return int(datetime.fromisoformat(written).timestamp() * 1000)
-    except (ValueError, OverflowError) as error:
-        raise UsageError(
-            f"--since {written!r} is no date", "write 2026-11-01, 2026-11-01T12:00, 7d or 12h"
-        ) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mempalace_toolkit.cli.session_command import since_ms
+from mempalace_toolkit.cli.session_choices import since_ms
 from mempalace_toolkit.cli.text import cells, fit
 from mempalace_toolkit.errors import UsageError
 from tests.conftest import Sandbox
