@@ -10,13 +10,13 @@ in the order of row ids, so that drawers that were deleted and filed again since
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mempalace_toolkit.palace.longest_run import increasing
 from mempalace_toolkit.palace.records import CollectionRecord
 from mempalace_toolkit.palace.segment_files import Elements, SegmentFiles
 
@@ -127,24 +127,9 @@ def _last_added(record: CollectionRecord, labels: NDArray[np.int64]) -> int:
 
 def _increasing(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     """The labels that are in the longest increasing run among the drawers'; 0 is no label."""
-    tails: list[int] = []
-    ends: list[int] = []
-    before = np.full(len(labels), -1, np.int64)
-    for place, label in enumerate(labels.tolist()):
-        if label <= 0:
-            continue
-        length = bisect_left(tails, label)
-        before[place] = ends[length - 1] if length else -1
-        if length == len(tails):
-            tails.append(label)
-            ends.append(place)
-        else:
-            tails[length], ends[length] = label, place
+    given = np.flatnonzero(labels > 0)
     kept = np.zeros(len(labels), np.bool_)
-    place = ends[-1] if ends else -1
-    while place >= 0:
-        kept[place] = True
-        place = int(before[place])
+    kept[given[increasing(labels[given].tolist())]] = True
     return kept
 
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mempalace_toolkit.palace.chroma_tables import INDEXES, SHAPES, WIDTH, Row
-from mempalace_toolkit.palace.sqlite_pages import INTERIOR, LEAF, Gaps, PageFile, Walk, links
+from mempalace_toolkit.palace.sqlite_pages import INTERIOR, LEAF, PageFile, links
 from mempalace_toolkit.palace.sqlite_values import PageError
+from mempalace_toolkit.palace.sqlite_walk import Gaps, Walk
 
 _EVERYTHING = (-(1 << 63) - 1, (1 << 63) - 1)
 _MASTER = "sqlite_master"

@@ -8,57 +8,19 @@ from __future__ import annotations
 
 import os
 import struct
-from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 from pathlib import Path
 
+from mempalace_toolkit.palace.longest_run import increasing
 from mempalace_toolkit.palace.sqlite_values import PageError, Value, parse_record, parse_varint
-
-Gap = tuple[int, int]
-"""Rowids above the first and up to the second may be lost."""
+from mempalace_toolkit.palace.sqlite_walk import Walk
 
 LEAF, INTERIOR, INDEX_LEAF, INDEX_INTERIOR = 0x0D, 0x05, 0x0A, 0x02
 MAGIC = b"SQLite format 3\0"
 _LOWEST, _HIGHEST = -(1 << 63) - 1, (1 << 63) - 1
 _DEEPEST = 20
 _UTF_8 = 1
-
-
-@dataclass(slots=True)
-class Walk:
-    """What walking b-trees met: pages by number, and what was not readable.
-
-    `broken` counts pages and cells; `gaps` are rowids that they may have held.
-    """
-
-    seen: set[int] = field(default_factory=set)
-    gaps: list[Gap] = field(default_factory=list)
-    broken: int = 0
-
-    def lose(self, low: int, high: int) -> None:
-        """Note that something between these rowids cannot be read."""
-        self.broken += 1
-        self.gaps.append((low, high))
-
-
-class Gaps:
-    """Whether a rowid lies in any of these gaps."""
-
-    def __init__(self, gaps: list[Gap]) -> None:
-        self._lows: list[int] = []
-        self._highs: list[int] = []
-        for low, high in sorted(gaps):
-            if self._highs and low <= self._highs[-1]:
-                self._highs[-1] = max(self._highs[-1], high)
-            else:
-                self._lows.append(low)
-                self._highs.append(high)
-
-    def __contains__(self, rowid: int) -> bool:
-        place = bisect_left(self._lows, rowid) - 1
-        return place >= 0 and rowid <= self._highs[place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,25 +31,6 @@ class Page:
     kind: int
     cells: tuple[int, ...]
     rightmost: int
-
-
-def increasing(numbers: list[int]) -> list[int]:
-    """The places of the longest strictly increasing run among the numbers."""
-    if all(first < second for first, second in pairwise(numbers)):
-        return list(range(len(numbers)))
-    ends: list[int] = []
-    tails: list[int] = []
-    before = [-1] * len(numbers)
-    for place, number in enumerate(numbers):
-        length = bisect_left(tails, number)
-        before[place] = ends[length - 1] if length else -1
-        ends[length : length + 1] = [place]
-        tails[length : length + 1] = [number]
-    kept, place = [], ends[-1]
-    while place >= 0:
-        kept.append(place)
-        place = before[place]
-    return kept[::-1]
 
 
 def links(page: Page) -> list[int]:
