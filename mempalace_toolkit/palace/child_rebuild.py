@@ -23,7 +23,8 @@ def main() -> None:
     total = int(task["total"])
     # chromadb flushes when so many operations were done, and refuses a threshold below two.
     threshold = max(2, total)
-    collection = open_client(task["folder"]).create_collection(
+    client = open_client(task["folder"])
+    collection = client.create_collection(
         "rebuilt",
         metadata={
             "hnsw:space": task["space"],
@@ -35,9 +36,12 @@ def main() -> None:
         },
         embedding_function=None,
     )
+    most = client.get_max_batch_size()
     last: tuple[list[str], NDArray[np.float32]] | None = None
     for ids, vectors in read_blocks(int(task["dimension"])):
-        collection.upsert(ids=ids, embeddings=vectors)
+        for part in range(0, len(ids), most):
+            some = slice(part, part + most)
+            collection.upsert(ids=ids[some], embeddings=vectors[some])
         last = ids, vectors
     if total == 1 and last:
         collection.upsert(ids=last[0], embeddings=last[1])

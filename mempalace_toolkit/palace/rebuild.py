@@ -22,7 +22,9 @@ from mempalace_toolkit.palace.salvage import Salvage
 from mempalace_toolkit.palace.segment_files import read_segment
 from mempalace_toolkit.palace.spawn import ChildTask, run_child
 
-_BLOCK = 1000
+# Every call of chromadb's costs the more the larger the queue is: 100,000 drawers took 70 s in
+# blocks of 1,000 and 47 s in these. It takes 5,461 at once.
+_BLOCK = 5000
 _MINUTE = 60.0
 _DRAWER_SECONDS = 0.05
 
