@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from opening import Chroma
+from opening import Chroma, Seen
+from segment_editing import Victim
 
 from mempalace_toolkit.palace.location import PalaceLocation
 
@@ -51,3 +52,19 @@ def palace(made: Callable[[str], Path], tmp_path: Path) -> Copy:
         return PalaceLocation(target, "chroma", "minilm")
 
     return copy
+
+
+@pytest.fixture
+def victim(palace: Copy, made: Callable[[str], Path], chroma: Chroma) -> Victim:
+    """A copy of the usual palace, with deletes that the index has not taken in, to damage."""
+    return Victim(palace("usual").path, made("usual_earlier"), chroma)
+
+
+@pytest.fixture(scope="module")
+def seen_before(
+    made: Callable[[str], Path], chroma: Chroma, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Seen]:
+    """What clients see of the usual palace, undamaged."""
+    untouched = tmp_path_factory.mktemp("untouched") / "palace"
+    subprocess.run(["cp", "-a", made("usual"), untouched], check=True)
+    return chroma.ask(untouched)

@@ -59,8 +59,6 @@ SHAPES: Mapping[str, Shape] = {
     "l2": Shape(space="l2", dimension=32),
     "ip": Shape(space="ip", dimension=32),
     "unchurned": Shape(churned=False),
-    # Most graphs that chromadb builds of these leave drawers out.
-    "unreached": Shape({DRAWERS: 344, CLOSETS: 0}, 4, space="ip", churned=False),
     "all_deleted": Shape({DRAWERS: 300, CLOSETS: 0}, churned=False, emptied=True),
 }
 

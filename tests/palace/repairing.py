@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from making import embed
 from numpy.typing import NDArray
+from segment_editing import Victim
 
 from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.location import PalaceLocation
@@ -34,6 +35,11 @@ def setting(home: Path, model: Model | None) -> RepairSetting:
     """What a repair works with, in the test's own home."""
     environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
     return RepairSetting(home, environment, "20250701-120000", model)
+
+
+def location(victim: Victim) -> PalaceLocation:
+    """Where the palace to damage is, as the commands know it."""
+    return PalaceLocation(victim.palace, "chroma", "minilm")
 
 
 def repair(

@@ -11,11 +11,10 @@ import damages_values as values
 import pytest
 from conftest import Copy
 from making import DRAWERS, SHAPES, embed
-from opening import Chroma
+from repairing import location
 from segment_editing import Victim
 
 from mempalace_toolkit.palace.check import DeepCheck, check_palace
-from mempalace_toolkit.palace.location import PalaceLocation
 from tests.conftest import tree_state
 
 Damage = Callable[[Victim], None]
@@ -92,16 +91,6 @@ HARMLESS: list[tuple[Damage, tuple[str, ...]]] = [
 
 def _name(row: object) -> str:
     return getattr(row, "__name__", "").replace("<lambda>", "file_deleted")
-
-
-@pytest.fixture
-def victim(palace: Copy, made: Callable[[str], Path], chroma: Chroma) -> Victim:
-    """A copy of the usual palace, to damage."""
-    return Victim(palace("usual").path, made("usual_earlier"), chroma)
-
-
-def location(victim: Victim) -> PalaceLocation:
-    return PalaceLocation(victim.palace, "chroma", "minilm")
 
 
 @pytest.mark.parametrize(("damage", "kinds"), DAMAGES, ids=_name)

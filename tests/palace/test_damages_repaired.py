@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,13 +12,12 @@ import numpy as np
 import pytest
 from conftest import Copy
 from making import CLOSETS, DRAWERS, drawer
-from opening import Chroma, Seen, recall
-from repairing import Model, repair
+from opening import Seen, recall
+from repairing import Model, location, repair
 from segment_editing import Victim
 
 from mempalace_toolkit.palace.check import DeepCheck, check_palace
 from mempalace_toolkit.palace.findings import Finding
-from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.plan import plan_repair
 from mempalace_toolkit.palace.repair_plan import Grade
 from tests.conftest import tree_state
@@ -101,26 +99,6 @@ REFUSED: list[Damage] = [
     records.database_emptied,
     records.database_of_something_else,
 ]
-
-
-@pytest.fixture
-def victim(palace: Copy, made: Callable[[str], Path], chroma: Chroma) -> Victim:
-    """A copy of the usual palace, to damage."""
-    return Victim(palace("usual").path, made("usual_earlier"), chroma)
-
-
-@pytest.fixture(scope="module")
-def seen_before(
-    made: Callable[[str], Path], chroma: Chroma, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Seen]:
-    """What clients see of the palace before it is damaged."""
-    untouched = tmp_path_factory.mktemp("untouched") / "palace"
-    subprocess.run(["cp", "-a", made("usual"), untouched], check=True)
-    return chroma.ask(untouched)
-
-
-def location(victim: Victim) -> PalaceLocation:
-    return PalaceLocation(victim.palace, "chroma", "minilm")
 
 
 def findings_of(victim: Victim) -> tuple[Finding, ...]:

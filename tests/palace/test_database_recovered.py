@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,16 +9,14 @@ import damages_pages as pages
 import damages_records as records
 import numpy as np
 import pytest
-from conftest import Copy
 from making import CLOSETS, DRAWERS, drawer
-from opening import Chroma, Seen
-from repairing import Model, repair, setting
+from opening import Seen
+from repairing import Model, location, repair, setting
 from segment_editing import Victim
 
 from mempalace_toolkit.errors import DamageLeftError, WriteUndoneError
 from mempalace_toolkit.palace.check import check_palace
 from mempalace_toolkit.palace.healing import heal
-from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.plan import plan_repair
 from mempalace_toolkit.palace.repair import repair_palace
 from mempalace_toolkit.palace.repair_plan import RepairPlan
@@ -66,24 +63,6 @@ REFUSED: list[Damage] = [
     pages.everything_zeroed,
     pages.leaf("segments", 0, pages.zeros),
 ]
-
-
-@pytest.fixture
-def victim(palace: Copy, made: Callable[[str], Path], chroma: Chroma) -> Victim:
-    """A copy of the usual palace, to damage."""
-    return Victim(palace("usual").path, made("usual_earlier"), chroma)
-
-
-@pytest.fixture
-def seen_before(chroma: Chroma, victim: Victim) -> dict[str, Seen]:
-    """What clients see of the palace before it is damaged."""
-    untouched = victim.palace.with_name("untouched")
-    subprocess.run(["cp", "-a", victim.palace, untouched], check=True)
-    return chroma.ask(untouched)
-
-
-def location(victim: Victim) -> PalaceLocation:
-    return PalaceLocation(victim.palace, "chroma", "minilm")
 
 
 def plan_for(victim: Victim) -> RepairPlan:

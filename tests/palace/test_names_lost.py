@@ -10,14 +10,12 @@ import damages_files as files
 import damages_values as values
 import numpy as np
 import pytest
-from conftest import Copy
 from making import CLOSETS, DRAWERS
-from opening import Chroma, Seen
-from repairing import Model, repair
+from opening import Seen
+from repairing import Model, location, repair
 from segment_editing import Victim, vector_rows
 
 from mempalace_toolkit.palace.check import DeepCheck, check_palace
-from mempalace_toolkit.palace.location import PalaceLocation
 
 Damage = Callable[[Victim], None]
 ALL = 311
@@ -36,24 +34,6 @@ NAMES_LOST: list[Damage] = [
 ]
 
 
-@pytest.fixture
-def victim(palace: Copy, made: Callable[[str], Path], chroma: Chroma) -> Victim:
-    """A copy of the usual palace, with deletes that the index has not taken in."""
-    return Victim(palace("usual").path, made("usual_earlier"), chroma)
-
-
-@pytest.fixture
-def seen_before(chroma: Chroma, victim: Victim) -> dict[str, Seen]:
-    """What clients see of the palace before it is damaged."""
-    untouched = victim.palace.with_name("untouched")
-    subprocess.run(["cp", "-a", victim.palace, untouched], check=True)
-    return chroma.ask(untouched)
-
-
-def location(victim: Victim) -> PalaceLocation:
-    return PalaceLocation(victim.palace, "chroma", "minilm")
-
-
 def assert_as_before(victim: Victim, before: dict[str, Seen], longer: bool = True) -> None:
     after = victim.chroma.ask(victim.palace)
     for name in (DRAWERS, CLOSETS):
@@ -65,6 +45,13 @@ def assert_as_before(victim: Victim, before: dict[str, Seen], longer: bool = Tru
             if not longer:
                 was, now = was / np.linalg.norm(was), now / np.linalg.norm(now)
             assert np.max(np.abs(was - now)) < 1e-6, one
+
+
+def assert_all_embedded(victim: Victim, before: dict[str, Seen], home: Path) -> None:
+    """The repair believes no vector that is in the index alone, and leaves what there was."""
+    (done,) = repair(location(victim), check_palace(location(victim)), home).collections
+    assert done.embedded == ALL
+    assert_as_before(victim, before)
 
 
 @pytest.mark.parametrize("damage", NAMES_LOST, ids=lambda row: row.__name__)
@@ -88,11 +75,7 @@ def test_an_order_that_does_not_hold_is_not_believed(
     files.pickle_deleted(victim)
     rows = vector_rows(victim.segment)
     rows[:] = rows[np.random.default_rng(2).permutation(len(rows))]
-    (done,) = repair(
-        location(victim), check_palace(location(victim)), tmp_path
-    ).collections  # fmt: skip
-    assert done.embedded == ALL
-    assert_as_before(victim, seen_before)
+    assert_all_embedded(victim, seen_before, tmp_path)
 
 
 def test_an_earlier_index_without_names_is_believed_only_about_what_it_can_know(
@@ -101,11 +84,7 @@ def test_an_earlier_index_without_names_is_believed_only_about_what_it_can_know(
     """It has fewer elements than drawers were flushed since, so no order can be told."""
     files.index_of_earlier(victim)
     files.pickle_deleted(victim)
-    (done,) = repair(
-        location(victim), check_palace(location(victim)), tmp_path
-    ).collections  # fmt: skip
-    assert done.embedded == ALL
-    assert_as_before(victim, seen_before)
+    assert_all_embedded(victim, seen_before, tmp_path)
 
 
 def test_vectors_replaced_since_an_index_without_names_was_written_are_embedded_again(

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import Copy
-from opening import Chroma
+from repairing import location
 from segment_editing import Victim
 
 from mempalace_toolkit.errors import WriteUndoneError
-from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.pruning import (
     PrunePlan,
     plan_pruning,
@@ -30,16 +27,6 @@ from tests.filled_home import segment
 
 TOOLKIT = "mempalace-toolkit"
 NOW = "20250710-000000"
-
-
-@pytest.fixture
-def victim(palace: Copy, made: Callable[[str], Path], chroma: Chroma) -> Victim:
-    """A copy of the usual palace."""
-    return Victim(palace("usual").path, made("usual_earlier"), chroma)
-
-
-def location(victim: Victim) -> PalaceLocation:
-    return PalaceLocation(victim.palace, "chroma", "minilm")
 
 
 def kept_copy(victim: Victim, stamp: str, replaced: bool = True) -> Path:

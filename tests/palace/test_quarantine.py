@@ -14,7 +14,6 @@ import damages_records as records
 import damages_values as values
 import pytest
 from conftest import Copy
-from opening import Chroma
 from segment_editing import Victim
 
 from mempalace_toolkit.errors import UsageError
@@ -34,12 +33,6 @@ from tests.conftest import tree_state
 Damage = Callable[[Victim], None]
 NAME = re.compile(r"[0-9a-f-]{36}\.drift-\d{8}-\d{6}")
 HOUR = 3600.0
-
-
-@pytest.fixture
-def victim(palace: Copy, made: Callable[[str], Path], chroma: Chroma) -> Victim:
-    """A copy of the usual palace, to damage."""
-    return Victim(palace("usual").path, made("usual_earlier"), chroma)
 
 
 def age(victim: Victim, seconds: float) -> None:

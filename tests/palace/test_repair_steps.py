@@ -18,7 +18,7 @@ import pytest
 from conftest import Copy
 from making import DRAWERS, SHAPES, Drawer, truth
 from opening import Chroma
-from repairing import Model, repair, setting
+from repairing import Model, location, repair, setting
 from segment_editing import Victim
 
 from mempalace_toolkit.errors import DamageLeftError, ModelError, PalaceBusyError, WriteUndoneError
@@ -40,16 +40,6 @@ from tests.conftest import tree_state
 NAMES = [name for name, _ in STEPS]
 KILLED = Path(__file__).with_name("killed_repair.py")
 Damage = Callable[[Victim], None]
-
-
-@pytest.fixture
-def victim(palace: Copy, made: Callable[[str], Path], chroma: Chroma) -> Victim:
-    """A copy of the usual palace, to damage."""
-    return Victim(palace("usual").path, made("usual_earlier"), chroma)
-
-
-def location(victim: Victim) -> PalaceLocation:
-    return PalaceLocation(victim.palace, "chroma", "minilm")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -314,21 +304,21 @@ def test_an_index_of_any_shape_is_rebuilt(
 def test_an_index_that_reaches_not_all_is_built_again_wider(
     palace: Copy, chroma: Chroma, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    damaged = palace("unreached")
+    damaged = palace("unchurned")
     for header in damaged.path.glob("*/header.bin"):
         header_zeroed(header.parent)
     built: list[int] = []
 
     def prove(scratch: PalaceLocation, *more: Any) -> Proof:
         (header,) = scratch.path.glob("*/header.bin")
-        built.append(read_header(header.parent, 4).ef_construction)
+        built.append(read_header(header.parent, 384).ef_construction)
         proof = prove_collection(scratch, *more)
         return replace(proof, reached=proof.reached - 2) if len(built) == 1 else proof
 
     monkeypatch.setattr("mempalace_toolkit.palace.rebuild_steps.prove_collection", prove)
-    repair(damaged, check_palace(damaged), tmp_path, Model(4))
+    repair(damaged, check_palace(damaged), tmp_path)
     assert built[:2] == [100, 400]
-    left_out = set(truth(SHAPES["unreached"])[DRAWERS]) - chroma.ask(damaged.path)[DRAWERS].reached
+    left_out = set(truth(SHAPES["unchurned"])[DRAWERS]) - chroma.ask(damaged.path)[DRAWERS].reached
     assert len(left_out) <= 1
 
 

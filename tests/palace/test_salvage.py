@@ -24,12 +24,6 @@ from mempalace_toolkit.palace.salvage import LIVE, NOWHERE, QUARANTINED, QUEUE, 
 Damage = Callable[[Victim], None]
 
 
-@pytest.fixture
-def victim(palace: Copy, made: Callable[[str], Path], chroma: Chroma) -> Victim:
-    """A copy of the usual palace, to damage."""
-    return Victim(palace("usual").path, made("usual_earlier"), chroma)
-
-
 def record_of(palace: Path, name: str = DRAWERS) -> CollectionRecord:
     records = read_records(PalaceLocation(palace, "chroma", "minilm"))
     return next(one for one in records.collections if one.name == name)
