@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -11,6 +11,8 @@ from mempalace_toolkit.errors import StoreUnreadableError
 
 Agent = Literal["opencode", "pi"]
 Role = Literal["user", "assistant"]
+Mark = tuple[Role, int]
+"""What names a stored message across readings: who said it, and when (ms since the epoch)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,9 @@ class SessionRef:
 
     `created` and `updated` are milliseconds since the epoch. `parent` is the session that
     spawned this one as a sub-agent. `change_key` differs whenever what can be read of the
-    session may differ. `source` is the file or folder it is read from.
+    session may differ. `source` is the file or folder it is read from. `repository` is the main
+    folder of the project as the agent recorded it, for the case that `directory` is gone; empty
+    where the agent does not say.
     """
 
     agent: Agent
@@ -61,6 +65,7 @@ class SessionRef:
     source: str
     parent: str | None = None
     archived: bool = False
+    repository: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,11 @@ class Session:
 
     The first `copied` turns stand in session `copied_from` too (a fork). `ref` is the
     reference that was asked for, completed with what only reading tells (pi's title).
+
+    `withdrawn` names the messages that the store positively marks as not said any more (a
+    revert record, the agent's own record of a removal, a branch that was left), each with the
+    reason, and those that are still there and are no talk by this reader's rules. A message
+    that is merely absent is never in it.
     """
 
     ref: SessionRef
@@ -76,6 +86,7 @@ class Session:
     copied: int = 0
     copied_from: str | None = None
     findings: tuple[StoreFinding, ...] = ()
+    withdrawn: Mapping[Mark, str] = field(default_factory=dict)
 
 
 class Store(Protocol):
