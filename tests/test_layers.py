@@ -164,9 +164,9 @@ def test_every_allowance_is_still_needed() -> None:
 @pytest.mark.parametrize(
     ("module", "source", "wrong"),
     [
-        ("sessions/pi.py", "from mempalace_toolkit.errors import ToolkitError", []),
-        ("sessions/pi.py", "from .model import Session", []),
-        ("sessions/pi.py", "import mempalace_toolkit.mining.ledger", ["mining.ledger"]),
+        ("sessions/pi/store.py", "from mempalace_toolkit.errors import ToolkitError", []),
+        ("sessions/pi/store.py", "from .model import Session", []),
+        ("sessions/pi/store.py", "import mempalace_toolkit.mining.ledger", ["mining.ledger"]),
         ("palace/check.py", "from ..transcripts import wing", ["transcripts.wing"]),
         ("palace/check.py", "from mempalace_toolkit import pipeline", ["pipeline"]),
         ("log.py", "def f():\n    from mempalace_toolkit.config import Config", ["config.Config"]),

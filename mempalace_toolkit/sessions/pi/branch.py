@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from mempalace_toolkit.sessions.model import Turn
-from mempalace_toolkit.sessions.pi_entries import Entry
+from mempalace_toolkit.sessions.pi.entries import Entry
 
 TITLE_LENGTH = 80
 

@@ -1,4 +1,4 @@
-"""The pi reader: session files in folders, one JSON value a line, every version up to 3."""
+"""pi's session files as one store: listed, and read one by one."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ from typing import Self
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.model import Session, SessionRef, StoreFinding, Turn
-from mempalace_toolkit.sessions.pi_files import check_place, list_files, shown
-from mempalace_toolkit.sessions.pi_index import Index, check_versions, created_of, look, reference
-from mempalace_toolkit.sessions.pi_places import locate, searched
-from mempalace_toolkit.sessions.pi_talk import read_talk
-from mempalace_toolkit.sessions.pi_tree import marks_of
-
-__all__ = ["PiStore", "locate", "open_store", "searched"]
+from mempalace_toolkit.sessions.pi.branch import marks_of
+from mempalace_toolkit.sessions.pi.files import check_place, list_files, shown
+from mempalace_toolkit.sessions.pi.listing import Index, check_versions, created_of, look, reference
+from mempalace_toolkit.sessions.pi.talk import read_talk
 
 
 def open_store(paths: Sequence[Path]) -> PiStore:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
 from mempalace_toolkit.sessions.model import SessionRef, StoreFinding
-from mempalace_toolkit.sessions.pi_files import (
+from mempalace_toolkit.sessions.pi.files import (
     SessionFile,
     finding,
     list_files,

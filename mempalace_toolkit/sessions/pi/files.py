@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
 from mempalace_toolkit.sessions.model import StoreFinding
-from mempalace_toolkit.sessions.pi_entries import NEWEST_VERSION, Header, header_of, parse_line
+from mempalace_toolkit.sessions.pi.entries import NEWEST_VERSION, Header, header_of, parse_line
 
 HEAD = 64 << 10  # bytes: the header and, nearly always, the first entry
 

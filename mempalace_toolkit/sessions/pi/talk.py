@@ -9,7 +9,8 @@ from typing import BinaryIO
 
 from mempalace_toolkit.errors import UnknownSchemaError
 from mempalace_toolkit.sessions.model import StoreFinding, Turn
-from mempalace_toolkit.sessions.pi_entries import (
+from mempalace_toolkit.sessions.pi.branch import live_branch, title_of, turns_of, updated_of
+from mempalace_toolkit.sessions.pi.entries import (
     NEWEST_VERSION,
     Entry,
     complete_lines,
@@ -17,8 +18,7 @@ from mempalace_toolkit.sessions.pi_entries import (
     header_of,
     parse_line,
 )
-from mempalace_toolkit.sessions.pi_files import finding, shown
-from mempalace_toolkit.sessions.pi_tree import live_branch, title_of, turns_of, updated_of
+from mempalace_toolkit.sessions.pi.files import finding, shown
 
 BUFFER = 256 << 10
 
