@@ -6,6 +6,13 @@ Exit codes follow sysexits(3) where it has a fitting one; 1 is left for bugs.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Literal
+
+SCHEMA_VERSION = 1
+"""The version of every JSON answer."""
+
+Status = Literal["ok", "noop", "damaged", "busy", "failed"]
+"""How a command ended, in one word."""
 
 
 class ExitCode(IntEnum):
@@ -46,6 +53,12 @@ class ToolkitError(Exception):
             "hint": self.hint,
             "retryable": self.retryable,
         }
+
+
+def error_status(error: ToolkitError) -> Status:
+    """The one word for a command that ended with `error`."""
+    named: dict[int, Status] = {ExitCode.DAMAGED: "damaged", ExitCode.BUSY: "busy"}
+    return named.get(error.exit_code, "failed")
 
 
 class UsageError(ToolkitError):

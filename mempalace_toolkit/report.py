@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from mempalace_toolkit.errors import ExitCode, ToolkitError
-from mempalace_toolkit.mining.plan import Action, SessionPlan
-from mempalace_toolkit.palace.index import IndexReport
-from mempalace_toolkit.palace.quarantine import Quarantined
-from mempalace_toolkit.palace.repair_result import RepairResult
-from mempalace_toolkit.sessions.model import StoreFinding
+from mempalace_toolkit.errors import SCHEMA_VERSION, ExitCode, Status, ToolkitError, error_status
 
-Status = Literal["ok", "noop", "damaged", "busy", "failed"]
-
-SCHEMA_VERSION = 1
-
-
-def error_status(error: ToolkitError) -> Status:
-    """The one word for a command that ended with `error`."""
-    named: dict[int, Status] = {ExitCode.DAMAGED: "damaged", ExitCode.BUSY: "busy"}
-    return named.get(error.exit_code, "failed")
+if TYPE_CHECKING:  # numpy and the index checks take longer to load than a short command runs
+    from mempalace_toolkit.mining.plan import Action, SessionPlan
+    from mempalace_toolkit.palace.index import IndexReport
+    from mempalace_toolkit.palace.quarantine import Quarantined
+    from mempalace_toolkit.palace.repair_result import RepairResult
+    from mempalace_toolkit.sessions.model import StoreFinding
 
 
 class Observer(Protocol):

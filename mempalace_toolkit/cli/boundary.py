@@ -11,8 +11,7 @@ import traceback
 from collections.abc import Callable
 
 from mempalace_toolkit.cli.interruption import Terminated, obey_sigterm
-from mempalace_toolkit.errors import ExitCode, ToolkitError
-from mempalace_toolkit.report import SCHEMA_VERSION, error_status
+from mempalace_toolkit.errors import SCHEMA_VERSION, ExitCode, ToolkitError, error_status
 
 
 def end_with(command: str, as_json: bool, verbose: int, work: Callable[[], int]) -> int:

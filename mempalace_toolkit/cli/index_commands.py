@@ -16,7 +16,13 @@ from mempalace_toolkit.cli.palace_options import (
     Wait,
     index_request,
 )
-from mempalace_toolkit.errors import DamageLeftError, ExitCode, ToolkitError, UsageError
+from mempalace_toolkit.errors import (
+    DamageLeftError,
+    ExitCode,
+    ToolkitError,
+    UsageError,
+    error_status,
+)
 
 if TYPE_CHECKING:
     from mempalace_toolkit.cli.run_history import Outcome
@@ -157,8 +163,6 @@ def _answer(
     told: dict[str, object],
     report: IndexReport,
 ) -> dict[str, object]:
-    from mempalace_toolkit.report import error_status
-
     return {
         "version": 1,
         "command": f"{NAME} {command}",

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mempalace_toolkit.cli.boundary import exit_of_interruption, tell
-from mempalace_toolkit.errors import ExitCode, ToolkitError, WriteUndoneError
-from mempalace_toolkit.report import error_status
+from mempalace_toolkit.errors import ExitCode, ToolkitError, WriteUndoneError, error_status
 from mempalace_toolkit.schedule.history import OpenRun, begin_run
 from mempalace_toolkit.schedule.run_record import RunRecord, RunStatus
 
