@@ -64,7 +64,11 @@ KINDS: Mapping[str, FindingKind] = {
         FindingKind(
             "queue_gap", "the queue lacks what the index has not taken in", "rebuild_segment"
         ),
-        FindingKind("sparse_bloat", "a file is far larger than what is in it", "rebuild_segment"),
+        FindingKind(
+            "sparse_bloat",
+            "a file claims, or takes of the disk, far more than is in it",
+            "rebuild_segment",
+        ),
         FindingKind(
             "labels_swapped", "vectors do not belong to their drawers' texts", "rebuild_segment"
         ),

@@ -1,18 +1,43 @@
-"""Reads `index_metadata.pickle` without unpickling: a score of opcodes are known, no others.
+"""Reads `index_metadata.pickle`: its opcodes are looked through first, then no class is loaded.
 
 chromadb 1.x writes a plain dict (protocol 3, no memo), 0.6 and before an object of one class
-with the same values in it. An unpickler would do whatever stands in the file; this reader only
-ever makes strings, numbers and a few dicts, in one pass, in memory proportional to the file.
+with the same values in it; any pickler of Python's may have written it again. Only opcodes that
+make dicts, strings and numbers pass, no more of them than the file has bytes, and the unpickler
+refuses every name.
 """
 
 from __future__ import annotations
 
+import io
+import pickle
 import struct
 from dataclasses import dataclass
 
 _MAP_NAMES = ("id_to_label", "label_to_id")
 _OLDER_CLASS = "PersistentData"
-_MOST_DICTS = 16
+_STOP, _GLOBAL, _LONG1, _LONG_BINPUT = b".c\x8ar"
+# Dicts, and what the older class is made with: a map has few of them, and few marks are open.
+_COUNTED, _MOST_DICTS = frozenset(b"})\x81b\x93"), 16
+_MARK, _SETITEMS = b"(u"
+# None, numbers, the memo, frames, and pairs put into a dict: the opcode's bytes, itself included.
+_ARGUMENT_BYTES = {
+    **dict.fromkeys(b"Ns\x94", 1),
+    **dict.fromkeys(b"Khq", 2),
+    **dict.fromkeys(b"M", 3),
+    **dict.fromkeys(b"Jjr", 5),
+    **dict.fromkeys(b"\x95", 9),
+}
+_TEXT_LENGTH_BYTES = {0x58: 4, 0x8C: 1}  # BINUNICODE, SHORT_BINUNICODE
+_CUT = (
+    pickle.UnpicklingError,
+    struct.error,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
 
 
 class PickleError(ValueError):
@@ -43,9 +68,14 @@ def parse_id_map(data: bytes) -> IdMap:
     older chromadb's.
     """
     try:
-        value = _Reader(data).read()
-    except (IndexError, struct.error, TypeError, UnicodeDecodeError) as error:
+        _look_through(data)
+        value = _Unpickler(io.BytesIO(data)).load()
+    except PickleError:
+        raise
+    except _CUT as error:
         raise PickleError(f"it is cut or overwritten ({error})") from error
+    if isinstance(value, _Older):
+        value = vars(value)
     if not isinstance(value, dict):
         raise PickleError("it holds no map")
     if value.get("max_seq_id") is not None:
@@ -70,115 +100,47 @@ def _total(total: object, labels: dict[str, int], ids: dict[int, str]) -> int:
     return total
 
 
-class _Reader:
-    """A stack machine for the opcodes of a dict, or of one object's state, of simple values."""
+class _Older:
+    """Stands for chromadb's own class before 1.0: nothing but the values in it."""
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.position = 0
-        self.stack: list[object] = []
-        self.marks: list[int] = []
-        self.memo: list[object] = []
-        self.dicts = 0
 
-    def read(self) -> object:
-        """The value before STOP; what follows it is not looked at."""
-        if self.data[:1] != b"\x80" or self.data[1] not in (2, 3, 4, 5):
-            raise PickleError("it is empty" if not self.data else "it does not begin as a pickle")
-        self.position = 2
-        while True:
-            code = self._scalars()
-            if code == 0x2E:  # STOP
-                if len(self.stack) != 1 or self.marks:
-                    raise PickleError("it ends in the middle of a value")
-                return self.stack[0]
-            self._structure(code)
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> type:
+        if name != _OLDER_CLASS:
+            raise PickleError(f"it holds a {module:.40}.{name:.40}")
+        return _Older
 
-    def _scalars(self) -> int:
-        """Push strings and numbers until another opcode comes; return that.
 
-        Nearly all of the file passes here, so the two common opcodes come first.
-        """
-        data, at, push = self.data, self.position, self.stack.append
-        unpack = struct.Struct("<i").unpack_from
-        while True:
-            code = data[at]
-            if code == 0x58:  # BINUNICODE
-                end = at + 5 + int.from_bytes(data[at + 1 : at + 5], "little")
-                if end > len(data):
-                    raise PickleError("a string is longer than the file")
-                push(data[at + 5 : end].decode("utf-8", "surrogatepass"))
-                at = end
-            elif code == 0x4A:  # BININT
-                push(unpack(data, at + 1)[0])
-                at += 5
-            elif code == 0x4B:  # BININT1
-                push(data[at + 1])
-                at += 2
-            elif code == 0x4D:  # BININT2
-                push(data[at + 1] | data[at + 2] << 8)
-                at += 3
-            elif code == 0x94:  # MEMOIZE
-                self.memo.append(self.stack[-1])
-                at += 1
-            elif code == 0x6A:  # LONG_BINGET
-                push(self.memo[int.from_bytes(data[at + 1 : at + 5], "little")])
-                at += 5
-            elif code == 0x68:  # BINGET
-                push(self.memo[data[at + 1]])
-                at += 2
-            elif code == 0x8C:  # SHORT_BINUNICODE
-                end = at + 2 + data[at + 1]
-                push(data[at + 2 : end].decode("utf-8", "surrogatepass"))
-                at = end
-            elif code == 0x95:  # FRAME
-                at += 9
-            elif code == 0x8A and data[at + 1] <= 9:  # LONG1
-                end = at + 2 + data[at + 1]
-                push(int.from_bytes(data[at + 2 : end], "little", signed=True))
-                at = end
-            else:
-                self.position = at + 1
-                return code
-
-    def _structure(self, code: int) -> None:
-        if code == 0x4E:  # NONE
-            self.stack.append(None)
-        elif code == 0x7D and self.dicts < _MOST_DICTS:  # EMPTY_DICT
-            self.dicts += 1
-            self.stack.append({})
-        elif code == 0x28 and len(self.marks) < _MOST_DICTS:  # MARK
-            self.marks.append(len(self.stack))
-        elif code == 0x29:  # EMPTY_TUPLE
-            self.stack.append(())
-        elif code == 0x93:  # STACK_GLOBAL: only a name here, nothing is imported
-            name, _module = self.stack.pop(), self.stack.pop()
-            if name != _OLDER_CLASS:
-                raise PickleError(f"it holds a {name!s:.40}")
-            self.stack.append(None)
-        elif code == 0x81:  # NEWOBJ of that class and no arguments
-            self._take((None, ()))
-            self.stack.append(None)
-        elif code == 0x62:  # BUILD: the state stands for the object
-            state = self.stack.pop()
-            self._take((None,))
-            self.stack.append(state)
-        elif code == 0x75 and self.marks:  # SETITEMS
-            start = self.marks.pop()
-            items = self.stack[start:]
-            if start > len(self.stack):
-                raise PickleError("a mark lies beyond the values")
-            del self.stack[start:]
-            target = self.stack[-1]
-            if not isinstance(target, dict) or len(items) % 2:
-                raise PickleError("a list of pairs has no map to go into")
-            target.update(zip(items[::2], items[1::2], strict=True))
+def _look_through(data: bytes) -> None:
+    """Raise PickleError at the first opcode that a map does not need, or needs no more of."""
+    if data[:1] != b"\x80" or data[1] not in (2, 3, 4, 5):
+        raise PickleError("it is empty" if not data else "it does not begin as a pickle")
+    at, counted, open_marks, sizes, texts = 2, 0, 0, _ARGUMENT_BYTES, _TEXT_LENGTH_BYTES
+    while True:
+        code = data[at]
+        if code in texts:
+            start = at + 1 + texts[code]
+            at = start + int.from_bytes(data[at + 1 : start], "little")
+            if at > len(data):
+                raise PickleError("a string is longer than the file")
+        elif code == _LONG_BINPUT and int.from_bytes(data[at + 1 : at + 5], "little") > len(data):
+            raise PickleError("a memo is larger than the file")
+        elif code in sizes:
+            at += sizes[code]
+        elif code == _MARK and open_marks < _MOST_DICTS:
+            open_marks += 1
+            at += 1
+        elif code == _SETITEMS:
+            open_marks -= 1
+            at += 1
+        elif code in _COUNTED and counted < _MOST_DICTS:
+            counted += 1
+            at += 1
+        elif code == _LONG1 and data[at + 1] <= 9:
+            at += 2 + data[at + 1]
+        elif code == _GLOBAL:
+            at = data.index(b"\n", data.index(b"\n", at) + 1) + 1
+        elif code == _STOP:
+            return
         else:
-            raise PickleError(f"opcode {code:#04x} at {self.position - 1} does not belong there")
-
-    def _take(self, expected: tuple[object, ...]) -> None:
-        """Take values off the stack that can only be these."""
-        found = tuple(self.stack[len(self.stack) - len(expected) :])
-        if found != expected:
-            raise PickleError("it holds an object of an unknown kind")
-        del self.stack[len(self.stack) - len(expected) :]
+            raise PickleError(f"opcode {code:#04x} at {at} does not belong there")

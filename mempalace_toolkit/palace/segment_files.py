@@ -6,6 +6,7 @@ before anything is read, holes of sparse files are never walked, nothing is unpi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +83,7 @@ def read_segment(folder: Path, dimension: int | None, mapped: bool = False) -> S
         id_map = _read_id_map(folder)
     except ReadError as error:
         problems.append(error.problem)
+    problems.extend(_allocated_beyond_end(folder))
     return SegmentFiles(folder, header, elements, id_map, tuple(problems), upper)
 
 
@@ -103,6 +105,21 @@ def _size_problems(folder: Path, header: Header) -> list[Problem]:
             far = f"{name}: {size} bytes for at most {header.max_elements} elements"
             problems.append(Problem("sparse_bloat", far))
     return problems
+
+
+def _allocated_beyond_end(folder: Path) -> Iterator[Problem]:
+    """Files that take far more of the disk than they are long, as preallocation leaves them.
+
+    Filesystems may allocate ahead of a growing file, XFS as much again as it is long.
+    """
+    for name in FILES:
+        try:
+            size, held = file_size(folder / name)
+        except ReadError:  # told when it was read
+            continue
+        if held > 4 * size + 16 * SLACK:
+            message = f"{name} is {size} bytes long and takes {held} bytes of the disk"
+            yield Problem("sparse_bloat", message)
 
 
 def _read_upper_links(folder: Path, header: Header | None) -> NDArray[np.uint32] | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
+import subprocess
 from collections.abc import Callable
 
-from segment_editing import Victim, cut, save_map, zero
+from segment_editing import Victim, cut, load_map, save_map, zero
 
 _BLOAT = 20 << 30
 
@@ -138,6 +140,18 @@ def level0_bloated(victim: Victim) -> None:
     """The same with the data, whose sound length may be larger than its count, but not so."""
     with (victim.segment / "data_level0.bin").open("r+b") as file:
         file.truncate(_BLOAT)
+
+
+def links_preallocated(victim: Victim) -> None:
+    """Of the right length, with 200 MB of the disk allocated beyond its end."""
+    file = victim.segment / "link_lists.bin"
+    subprocess.run(["fallocate", "--keep-size", "--length", "200M", str(file)], check=True)
+
+
+def pickle_written_by_another_pickler(victim: Victim) -> None:
+    """The same map, with a memo, as Python's pickle writes it by default."""
+    content = pickle.dumps(load_map(victim.segment), protocol=5)
+    (victim.segment / "index_metadata.pickle").write_bytes(content)
 
 
 def lengths_cut(victim: Victim) -> None:

@@ -43,6 +43,7 @@ DAMAGES: list[tuple[Damage, tuple[str, ...]]] = [
     (values.lengths_nan, ("vectors_not_finite",)),
     (files.links_bloated, ("sparse_bloat",)),
     (files.level0_bloated, ("sparse_bloat",)),
+    (files.links_preallocated, ("sparse_bloat",)),
     (files.index_of_earlier, ("ids_missing|torn_persist",)),
     (files.torn_header_first, ("torn_persist|level0_short",)),
     (files.torn_pickle_last, ("torn_persist|labels_differ",)),
@@ -82,6 +83,7 @@ DAMAGES: list[tuple[Damage, tuple[str, ...]]] = [
 OF_ALL_COLLECTIONS = (records.queue_emptied, records.queue_emptied_and_written)
 
 HARMLESS: list[tuple[Damage, tuple[str, ...]]] = [
+    (files.pickle_written_by_another_pickler, ()),
     (records.stray_segment, ("segment_stray",)),
     (records.earlier_quarantines, ("segment_quarantined",)),
     (records.only_the_clock, ()),

@@ -40,6 +40,7 @@ REPAIRED: list[tuple[Damage, str, Grade, int]] = [
     (files.links_cut, "links_damaged", "rebuild_segment", 0),
     (files.links_bloated, "sparse_bloat", "rebuild_segment", 0),
     (files.level0_bloated, "sparse_bloat", "rebuild_segment", 0),
+    (files.links_preallocated, "sparse_bloat", "rebuild_segment", 0),
     (values.link_target_out_of_range, "links_damaged", "rebuild_segment", 0),
     (values.link_count_out_of_range, "links_damaged", "rebuild_segment", 0),
     (values.upper_link_out_of_range, "links_damaged", "rebuild_segment", 0),

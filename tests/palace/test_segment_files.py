@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import struct
@@ -69,6 +70,24 @@ def test_a_map_of_every_known_chromadb_is_read(data: bytes) -> None:
     assert parse_id_map(data) == IdMap({"a": 1, "é": 3}, {1: "a", 3: "é"}, 3)
 
 
+def by_python(value: object, protocol: int) -> bytes:
+    file = io.BytesIO()
+    pickle._Pickler(file, protocol).dump(value)  # type: ignore[attr-defined]
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("write", [pickle.dumps, by_python], ids=["C", "Python"])
+def test_a_map_is_read_whatever_pickler_of_pythons_wrote_it(
+    write: Callable[[object, int], bytes], protocol: int
+) -> None:
+    for count in (0, 1, 2, 400, 70_000):  # a single pair, and memos of one and of four bytes
+        labels = {f"drawer_{number}": number for number in range(1, count + 1)}
+        turned = {number: identity for identity, number in labels.items()}
+        changes = {"id_to_label": labels, "label_to_id": turned, "total_elements_added": count}
+        assert parse_id_map(write({**SOUND, **changes}, protocol)) == IdMap(labels, turned, count)
+
+
 def test_large_labels_are_read() -> None:
     large = 1 << 40
     data = plain(id_to_label={"a": 9}, label_to_id={9: "a"}, total_elements_added=9)
@@ -99,6 +118,9 @@ REFUSED: list[tuple[str, bytes, type[PickleError]]] = [
     ("with the watermark in it", as_object(max_seq_id=7), OlderFormatError),
     ("another object", pickle.dumps(os.stat_result(range(10)), protocol=4), PickleError),
     ("a call", b"\x80\x03cos\nsystem\n(X\x04\0\0\0trueetR.", PickleError),
+    ("an object of another class", b"\x80\x03cos\nstat_result\n)\x81.", PickleError),
+    ("a name without end", b"\x80\x03cos\nsystem", PickleError),
+    ("a frame of 4 EB", b"\x80\x04\x95" + b"\x3f" * 8 + b"}.", PickleError),
     ("a string of 4 GB", b"\x80\x03X\xff\xff\xff\xffabc.", PickleError),
     ("a memo of 32 GB", b"\x80\x03}r\xff\xff\xff\xff.", PickleError),
     ("a memo that is empty", b"\x80\x04j\xff\xff\xff\xff.", PickleError),
