@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 
+from mempalace_toolkit.palace.settings import METADATA_NAMES
 from mempalace_toolkit.palace.sqlite_values import Value
 
 Row = list[Value]
@@ -131,18 +132,8 @@ WIDTH: Mapping[str, int] = {
     "embedding_metadata": 6,
 }
 
-_SETTINGS: Mapping[str, str] = {
-    "hnsw:space": "space",
-    "hnsw:M": "max_neighbors",
-    "hnsw:construction_ef": "ef_construction",
-    "hnsw:search_ef": "ef_search",
-    "hnsw:num_threads": "num_threads",
-    "hnsw:batch_size": "batch_size",
-    "hnsw:sync_threshold": "sync_threshold",
-}
-
 
 def configuration(metadata: Mapping[str, Value]) -> str:
     """A collection's configuration, made from its metadata: the same settings in another shape."""
-    told = {_SETTINGS[key]: value for key, value in metadata.items() if key in _SETTINGS}
+    told = {METADATA_NAMES[key]: value for key, value in metadata.items() if key in METADATA_NAMES}
     return json.dumps({"vector_index": {"hnsw": told}, "embedding_function": {"type": "legacy"}})

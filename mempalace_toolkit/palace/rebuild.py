@@ -9,13 +9,11 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from mempalace_toolkit.errors import MempalaceError
-from mempalace_toolkit.palace.database import open_database
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.plan import SCRATCH_PREFIX
 from mempalace_toolkit.palace.salvage import Salvage
@@ -29,14 +27,6 @@ _MINUTE = 60.0
 _DRAWER_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class GraphSettings:
-    """How the collection's graph is built: links an element, and breadth of the search."""
-
-    m: int = 16
-    ef_construction: int = 100
-
-
 def scratch_folder(palace: Path, collection: str) -> Path:
     """Where a collection's index is built: on the palace's filesystem, hidden from MemPalace."""
     return palace / f"{SCRATCH_PREFIX}{collection}"
@@ -46,47 +36,6 @@ def remove_scratch(palace: Path) -> None:
     """Remove what killed repairs left half-built. Nothing else is ever in there."""
     for folder in palace.glob(f"{SCRATCH_PREFIX}*"):
         shutil.rmtree(folder)
-
-
-def graph_settings(palace: PalaceLocation, collection: str) -> GraphSettings:
-    """The collection's own settings: chromadb's schema, else its metadata, else the defaults."""
-    with open_database(palace) as opened:
-        rows = opened.connection.execute(
-            "select key, int_value from collection_metadata where collection_id = ?", [collection]
-        )
-        metadata = {key: value for key, value in rows if isinstance(value, int)}
-        columns = {row[1] for row in opened.connection.execute("pragma table_info(collections)")}
-        schema: object = {}
-        if "schema_str" in columns:
-            text = opened.connection.execute(
-                "select schema_str from collections where id = ?", [collection]
-            ).fetchone()
-            schema = _parse(text[0] if text else None)
-    hnsw = _hnsw(schema)
-    standard = GraphSettings()
-    return GraphSettings(
-        m=hnsw.get("max_neighbors") or metadata.get("hnsw:M") or standard.m,
-        ef_construction=hnsw.get("ef_construction")
-        or metadata.get("hnsw:construction_ef")
-        or standard.ef_construction,
-    )
-
-
-def _parse(text: object) -> object:
-    try:
-        return json.loads(text) if isinstance(text, str) else {}
-    except (ValueError, RecursionError):
-        return {}
-
-
-def _hnsw(schema: object) -> Mapping[str, int]:
-    """The `hnsw` object of a schema's vector index, with its numbers alone."""
-    value = schema
-    for key in ("keys", "#embedding", "float_list", "vector_index", "config", "hnsw"):
-        value = value.get(key) if isinstance(value, dict) else None
-    if not isinstance(value, dict):
-        return {}
-    return {key: number for key, number in value.items() if isinstance(number, int)}
 
 
 def build_index(
@@ -104,14 +53,13 @@ def build_index(
     record = found.record
     folder = scratch_folder(palace.path, record.id)
     folder.mkdir()
-    graph = graph_settings(palace, record.id)
     task = {
         "folder": str(folder),
         "total": len(record.ids),
         "dimension": found.dimension,
         "space": record.space,
-        "m": graph.m,
-        "ef_construction": breadth * graph.ef_construction,
+        "m": record.settings.max_neighbors,
+        "ef_construction": breadth * record.settings.ef_construction,
         "threads": threads,
     }
     seconds = 5 * _MINUTE + _DRAWER_SECONDS * len(record.ids)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,9 +12,8 @@ from numpy.typing import NDArray
 from mempalace_toolkit.palace.database import open_database, unreadable
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.sequences import highest_sequence, sequence_number
+from mempalace_toolkit.palace.settings import IndexSettings, read_settings
 
-_BY_DEFAULT = ("l2", 1000)  # chromadb's own space and sync threshold
-_SPACES = ("cosine", "l2", "ip")
 # What is read, by table. A database without these was written by a chromadb not known here.
 _COLUMNS = {
     "collections": ("id", "name", "dimension"),
@@ -52,8 +50,7 @@ class CollectionRecord:
     id: str
     name: str
     dimension: int | None
-    space: str
-    sync_threshold: int
+    settings: IndexSettings
     vector_segment: str
     metadata_segment: str
     vector_watermark: int | None
@@ -62,6 +59,11 @@ class CollectionRecord:
     row_ids: NDArray[np.int64]
     sequences: NDArray[np.int64]
     queue: tuple[QueueEntry, ...]
+
+    @property
+    def space(self) -> str:
+        """How vectors are compared: cosine, l2 or ip."""
+        return self.settings.space
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,22 +134,18 @@ def _unknown_schema(connection: sqlite3.Connection) -> str:
 
 
 def _collections(connection: sqlite3.Connection, size: int) -> Iterator[CollectionRecord]:
-    settings = [c for c in ("schema_str", "config_json_str") if _has_setting(connection, c)]
-    columns = ", ".join(["id", "name", "dimension", *settings])
-    for row in connection.execute(f"select {columns} from collections order by name, id"):  # noqa: S608 - fixed names
-        identity, name, dimension, *texts = row
+    query = "select id, name, dimension from collections order by name, id"
+    for identity, name, dimension in connection.execute(query):
         segments = dict(
             connection.execute("select scope, id from segments where collection = ?", [identity])
         )
         vector, metadata = str(segments.get("VECTOR", "")), str(segments.get("METADATA", ""))
-        space, threshold = _settings(connection, identity, texts)
         ids, row_ids, sequences = _rows(connection, metadata)
         yield CollectionRecord(
             id=str(identity),
             name=str(name),
             dimension=sequence_number(dimension),
-            space=space,
-            sync_threshold=threshold,
+            settings=read_settings(connection, identity),
             vector_segment=vector,
             metadata_segment=metadata,
             vector_watermark=_watermark(connection, vector),
@@ -189,43 +187,6 @@ def _queue(connection: sqlite3.Connection, collection: str, size: int) -> tuple[
             raise ValueError("the queue claims more than the file holds")
         entries.append(QueueEntry(int(sequence), int(operation), identity, vector))
     return tuple(entries)
-
-
-def _settings(
-    connection: sqlite3.Connection, identity: str, texts: list[object]
-) -> tuple[str, int]:
-    """Space and sync threshold: from the schema, else the configuration, else the metadata."""
-    rows = connection.execute(
-        "select key, coalesce(str_value, int_value) from collection_metadata"
-        " where collection_id = ?",
-        [identity],
-    )
-    metadata = {str(key).removeprefix("hnsw:"): value for key, value in rows}
-    for found in (*(_hnsw(text) for text in texts), metadata):
-        if found.get("space") in _SPACES:
-            threshold = found.get("sync_threshold")
-            return str(found["space"]), threshold if isinstance(threshold, int) else _BY_DEFAULT[1]
-    return _BY_DEFAULT
-
-
-def _hnsw(text: object) -> dict[str, object]:
-    """The index's settings in a schema (since 1.2) or a configuration (since 1.0).
-
-    chromadb 0.6 wrote a configuration that its index did not heed, under another name.
-    """
-    try:
-        value = json.loads(str(text or "{}"))
-        if "keys" in value:
-            value = value["keys"]["#embedding"]["float_list"]["vector_index"]["config"]
-        else:
-            value = value.get("vector_index") or value
-        return {"space": value.get("space"), **(value.get("hnsw") or {})}
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        return {}
-
-
-def _has_setting(connection: sqlite3.Connection, column: str) -> bool:
-    return column in {row[1] for row in connection.execute("pragma table_info(collections)")}
 
 
 def _watermark(connection: sqlite3.Connection, segment: str) -> int | None:

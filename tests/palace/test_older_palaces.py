@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import tarfile
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from opening import Chroma
 from repairing import Model, repair
 
 from mempalace_toolkit.palace.check import check_palace
+from mempalace_toolkit.palace.elements import read_header
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.records import read_records
 from tests.conftest import tree_state
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "palaces"
@@ -20,13 +24,18 @@ VERSIONS = ("0.6.3", "1.0.20", "1.5.4")
 OLDER = SHAPES["older"]
 
 
-@pytest.fixture(params=VERSIONS)
-def older(request: pytest.FixtureRequest, tmp_path: Path) -> PalaceLocation:
+def unpacked(version: str, tmp_path: Path) -> PalaceLocation:
     """A copy of the palace that this version wrote."""
-    folder = tmp_path / request.param / "palace"
-    with tarfile.open(RECORDED / f"{request.param}.tar.xz") as packed:
+    folder = tmp_path / version / "palace"
+    with tarfile.open(RECORDED / f"{version}.tar.xz") as packed:
         packed.extractall(folder, filter="data")
     return PalaceLocation(folder, "chroma", "minilm")
+
+
+@pytest.fixture(params=VERSIONS)
+def older(request: pytest.FixtureRequest, tmp_path: Path) -> PalaceLocation:
+    """A copy of each version's palace in turn."""
+    return unpacked(request.param, tmp_path)
 
 
 def test_an_older_palace_is_sound_and_stays_as_it_is(older: PalaceLocation) -> None:
@@ -70,3 +79,23 @@ def test_an_older_palace_is_repaired_to_what_was_written(
         for one, vector in zip(texts, wanted, strict=True):
             got = seen[collection].vectors[one]
             assert np.abs(got / np.linalg.norm(got) - vector).max() < 1e-6
+
+
+def test_a_graph_that_a_configuration_wants_wide_is_built_as_wide_again(tmp_path: Path) -> None:
+    palace = unpacked("1.0.20", tmp_path)
+    with sqlite3.connect(palace.database) as connection:
+        rows = connection.execute("select id, config_json_str from collections").fetchall()
+        for identity, text in rows:
+            configuration = json.loads(text)
+            configuration["vector_index"]["hnsw"] |= {"max_neighbors": 32, "ef_construction": 200}
+            connection.execute(
+                "update collections set config_json_str = ? where id = ?",
+                [json.dumps(configuration), identity],
+            )
+    connection.close()
+    for header in palace.path.glob("*/header.bin"):
+        header.write_bytes(bytes(100))
+    repair(palace, check_palace(palace), tmp_path, Model(OLDER.dimension))
+    for record in read_records(palace).collections:
+        header = read_header(palace.path / record.vector_segment, OLDER.dimension)
+        assert (header.m, header.ef_construction) == (32, 200)

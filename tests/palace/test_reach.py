@@ -10,6 +10,7 @@ import pytest
 from mempalace_toolkit.palace.reach import reach_of
 from mempalace_toolkit.palace.records import CollectionRecord, QueueEntry
 from mempalace_toolkit.palace.segment_files import Elements, IdMap, SegmentFiles
+from mempalace_toolkit.palace.settings import IndexSettings
 
 UPDATE, UPSERT, DELETE = 1, 2, 3
 
@@ -23,8 +24,7 @@ def record(
         id="c",
         name="drawers",
         dimension=2,
-        space="l2",
-        sync_threshold=1000,
+        settings=IndexSettings("l2"),
         vector_segment="v",
         metadata_segment="m",
         vector_watermark=watermark,

@@ -24,6 +24,7 @@ from mempalace_toolkit.palace.records import (
     read_documents,
     read_records,
 )
+from mempalace_toolkit.palace.settings import IndexSettings
 from tests.conftest import tree_state
 
 
@@ -53,7 +54,8 @@ def test_every_drawer_of_every_collection_is_read(usual: PalaceLocation) -> None
     assert (records.unknown, records.hot_journal) == ("", False)
     assert records.next_sequence == records.highest_queued + 1
     for record in records.collections:
-        assert (record.space, record.dimension, record.sync_threshold) == ("cosine", 384, 200)
+        assert (record.space, record.dimension) == ("cosine", 384)
+        assert record.settings.sync_threshold == 200
         assert np.all(np.diff(record.row_ids) > 0)
         assert record.metadata_watermark is not None
         assert record.sequences.max() <= record.metadata_watermark <= records.highest_queued
@@ -95,6 +97,8 @@ SETTINGS: list[tuple[str, str, tuple[str, int]]] = [
         '{"vector_index":{"hnsw":{"space":"l2","sync_threshold":9}}}',
         ("l2", 9),
     ),
+    ("config_json_str", '{"vector_index":{"hnsw":{"max_neighbors":32}}}', ("l2", 1000)),
+    ("config_json_str", '{"vector_index":null}', ("cosine", 200)),
     ("config_json_str", '{"hnsw_configuration":{"space":"l2"}}', ("cosine", 200)),
 ]
 
@@ -107,7 +111,7 @@ def test_settings_are_read_as_each_chromadb_wrote_them(
         connection.execute("update collections set schema_str = null, config_json_str = null")
         connection.execute(f"update collections set {column} = ?", [text])
     record = drawers_of(usual)
-    assert (record.space, record.sync_threshold) == expected
+    assert (record.space, record.settings.sync_threshold) == expected
 
 
 def test_without_any_settings_chromadbs_own_hold(usual: PalaceLocation) -> None:
@@ -116,7 +120,8 @@ def test_without_any_settings_chromadbs_own_hold(usual: PalaceLocation) -> None:
         "update collections set schema_str = null, config_json_str = null",
         "delete from collection_metadata",
     )
-    assert (drawers_of(usual).space, drawers_of(usual).sync_threshold) == ("l2", 1000)
+    assert drawers_of(usual).settings == IndexSettings()
+    assert (drawers_of(usual).space, drawers_of(usual).settings.sync_threshold) == ("l2", 1000)
 
 
 def test_sequence_numbers_of_bytes_are_read(usual: PalaceLocation) -> None:
