@@ -92,9 +92,10 @@ def _queue_evidence(
     for none; and the operation before the first above it for which it has another vector."""
     limit = until if until is not None else -1
     last = {entry.id: entry for entry in record.queue if entry.sequence <= limit}
+    entries = sorted(last.values(), key=lambda one: -one.sequence)
+    given = np.fromiter((labels.get(entry.id, 0) for entry in entries), np.int64, len(entries))
     bound = None
-    for entry in sorted(last.values(), key=lambda one: -one.sequence):
-        place = _places(elements, np.array([labels.get(entry.id, 0)]))[0]
+    for entry, place in zip(entries, _places(elements, given).tolist(), strict=True):
         if place < 0 or entry.vector is None:
             continue
         difference = _difference(elements.vectors[place], entry.vector, record.space)
