@@ -127,6 +127,10 @@ class PalaceBusyError(ToolkitError):
     retryable = True
 
 
+class PalaceMovedError(PalaceBusyError):
+    """The palace was written to while it was read, so what was read is of no one moment."""
+
+
 class ConfigurationError(ToolkitError):
     """The configuration file is wrong. The message names the file and the key."""
 

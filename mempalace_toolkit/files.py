@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from mempalace_toolkit.errors import WriteUndoneError
@@ -27,3 +28,8 @@ def write_undone(path: Path, error: OSError) -> WriteUndoneError:
         f"cannot write {path}: {error.strerror or error}",
         "free some space or mend the permissions, then run again: nothing was lost",
     )
+
+
+def is_full(error: OSError) -> bool:
+    """Whether there was no room: on the disk, in a quota, or below a limit on files."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -5,16 +5,20 @@ Neither chromadb nor MemPalace is imported, and no file is opened for writing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from mempalace_toolkit.errors import MempalaceError, PalaceBusyError
 from mempalace_toolkit.palace.begun import just_begun
 from mempalace_toolkit.palace.checks import CHECKS
-from mempalace_toolkit.palace.database import open_database
+from mempalace_toolkit.palace.database import moved, open_database
 from mempalace_toolkit.palace.deep import DeepCheck, check_deeply
 from mempalace_toolkit.palace.evidence import Evidence
 from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.moment import LOOKS, at_one_moment
+from mempalace_toolkit.palace.open_elsewhere import may_be_open_elsewhere
 from mempalace_toolkit.palace.records import (
     CollectionRecord,
     PalaceRecords,
@@ -22,23 +26,64 @@ from mempalace_toolkit.palace.records import (
     read_records,
 )
 from mempalace_toolkit.palace.segment_files import read_segment
+from mempalace_toolkit.palace.stamp import Stamp
 from mempalace_toolkit.palace.strays import SEGMENT_NAME, find_strays, segment_folders
 
 _LOOKED_AT_IN_WHOLE = 192 << 20
+_WRITING_SECONDS = 0.5  # chromadb writes the five files of an index one after another
 
-__all__ = ["DeepCheck", "check_palace", "gather_evidence"]
+__all__ = ["DeepCheck", "Look", "check_palace", "gather_evidence", "look_at_palace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found, all of one moment, and the files in which it was found."""
+
+    findings: tuple[Finding, ...]
+    stamp: Stamp | None
+
+    @property
+    def harmless(self) -> bool:
+        """Whether nothing is wrong."""
+        return all(finding.harmless for finding in self.findings)
 
 
 def check_palace(palace: PalaceLocation, deep: DeepCheck | None = None) -> tuple[Finding, ...]:
+    """Everything that is wrong with the palace's index; see look_at_palace."""
+    return look_at_palace(palace, deep).findings
+
+
+def look_at_palace(palace: PalaceLocation, deep: DeepCheck | None = None) -> Look:
     """Everything that is wrong with the palace's index; sound if no finding is other than harmless.
 
-    Raises PalaceBusyError where the database is locked, MempalaceError where a file of the
-    index may not be read; whatever the files hold is a finding.
+    Raises PalaceBusyError where the database is locked or another process writes to the
+    palace all the time, MempalaceError where a file of the index may not be read; whatever
+    the files hold is a finding.
     """
-    return tuple(_findings(palace, deep))
+    for _ in range(LOOKS):
+        moment = at_one_moment(palace, lambda: _look(palace, deep is not None))
+        found, evidences = moment.seen
+        if deep is not None:  # outside: no writer waits for the model
+            found += tuple(one for e in evidences for one in check_deeply(palace, e, deep))
+        look = Look(found, moment.stamp)
+        if look.harmless:
+            return look
+        # A writer may stand still between two files of an index, all of which have just been
+        # seen. What is damaged stays as it is.
+        if may_be_open_elsewhere(palace.path):
+            time.sleep(_WRITING_SECONDS)
+        if not moment.is_over(palace):
+            return look
+    raise moved(palace)
 
 
-def _findings(palace: PalaceLocation, deep: DeepCheck | None) -> Iterator[Finding]:
+def _look(palace: PalaceLocation, deep: bool) -> tuple[tuple[Finding, ...], list[Evidence]]:
+    evidences: list[Evidence] = []
+    return tuple(_findings(palace, deep, evidences)), evidences
+
+
+def _findings(palace: PalaceLocation, deep: bool, evidences: list[Evidence]) -> Iterator[Finding]:
+    """What is wrong; `deep` leaves the `evidences` of what the model is to look at."""
     if not palace.has_hnsw_index:
         return
     folders = segment_folders(palace.path)
@@ -57,7 +102,7 @@ def _findings(palace: PalaceLocation, deep: DeepCheck | None) -> Iterator[Findin
         return
     if records.hot_journal:
         yield Finding("hot_journal", "a killed writer left a transaction open in the database")
-    damage = _page_damage(palace, records, whole=deep is not None)
+    damage = _page_damage(palace, records, whole=deep)
     if damage:
         yield Finding("sqlite_damaged", f"SQLite says of the database: {damage}")
     if records.unknown:
@@ -69,8 +114,8 @@ def _findings(palace: PalaceLocation, deep: DeepCheck | None) -> Iterator[Findin
         evidence = gather_evidence(palace, records, record)
         found = [finding for check in CHECKS.values() for finding in check(evidence)]
         yield from found
-        if deep is not None:
-            yield from check_deeply(palace, evidence, deep)
+        if deep:
+            evidences.append(evidence)
 
 
 def _page_damage(palace: PalaceLocation, records: PalaceRecords, whole: bool) -> str:

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-from mempalace_toolkit.palace.check import DeepCheck, check_palace
+from mempalace_toolkit.palace.check import DeepCheck, look_at_palace
 from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.location import PalaceLocation
-from mempalace_toolkit.palace.stamp import Stamp, palace_stamp
+from mempalace_toolkit.palace.stamp import Stamp
 
 IndexStatus = Literal["no_index", "sound", "damaged"]
 
@@ -45,8 +45,8 @@ def check_index(palace: PalaceLocation, deep: DeepCheck | None = None) -> IndexR
         return IndexReport("no_index", f"no HNSW index with the {palace.backend} backend")
     if not palace.database.exists() and palace.is_empty():
         return IndexReport("no_index", "the palace is empty")
-    stamp = palace_stamp(palace.path)
-    return index_report(check_palace(palace, deep), stamp)
+    look = look_at_palace(palace, deep)
+    return index_report(look.findings, look.stamp)
 
 
 def index_report(findings: tuple[Finding, ...], stamp: Stamp | None = None) -> IndexReport:

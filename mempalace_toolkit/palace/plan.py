@@ -14,6 +14,7 @@ from mempalace_toolkit.errors import MempalaceError, PalaceBusyError
 from mempalace_toolkit.palace.database_plan import DatabasePlan, plan_database
 from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.moment import at_one_moment
 from mempalace_toolkit.palace.records import CollectionRecord, quick_check, read_records
 from mempalace_toolkit.palace.repair_plan import CollectionPlan, Grade, RepairPlan
 from mempalace_toolkit.palace.salvage import (
@@ -42,7 +43,8 @@ def plan_repair(
 
     `stamp` is that of the files before they were checked.
     """
-    return replace(_plan(palace, findings), findings=tuple(findings), stamp=stamp)
+    plan = at_one_moment(palace, lambda: _plan(palace, findings)).seen
+    return replace(plan, findings=tuple(findings), stamp=stamp)
 
 
 def _plan(palace: PalaceLocation, findings: Sequence[Finding]) -> RepairPlan:

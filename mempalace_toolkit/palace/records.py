@@ -114,7 +114,7 @@ def quick_check(palace: PalaceLocation, whole: bool = False) -> str:
     """
     pragma = "pragma integrity_check(1)" if whole else "pragma quick_check(1)"
     with open_database(palace) as opened:
-        opened.connection.set_progress_handler(None, 0)
+        opened.connection.set_progress_handler(None, 0)  # until it is opened again
         said = str(_one(opened.connection, pragma))
     return "" if said == "ok" else " ".join(said.replace("***", "").split())
 

@@ -20,6 +20,7 @@ from mempalace_toolkit.palace.drawers import roll_back_journal
 from mempalace_toolkit.palace.findings import KINDS, Finding
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.mempalace_lock import hold_mempalace_lock
+from mempalace_toolkit.palace.moment import at_one_moment
 from mempalace_toolkit.palace.plan import plan_collection, plan_repair, salvage_for
 from mempalace_toolkit.palace.prove import prove_collection
 from mempalace_toolkit.palace.rebuild import remove_scratch
@@ -135,9 +136,8 @@ def _repair_collection(
     outer: ExitStack | None,
 ) -> CollectionResult:
     started = time.monotonic()
-    record = _record(palace, name)
     own = [one for one in findings if not one.harmless and one.collection in ("", name)]
-    work = _work(palace, record, own, setting)
+    work = at_one_moment(palace, lambda: _work(palace, name, own, setting)).seen
     topping_up = work.plan.grade == "top_up"
     run_steps(work, TOP_UP_STEPS if topping_up else STEPS)
     if outer is not None:
@@ -160,11 +160,9 @@ def _record(palace: PalaceLocation, name: str) -> CollectionRecord:
 
 
 def _work(
-    palace: PalaceLocation,
-    record: CollectionRecord,
-    findings: Sequence[Finding],
-    setting: RepairSetting,
+    palace: PalaceLocation, name: str, findings: Sequence[Finding], setting: RepairSetting
 ) -> Work:
+    record = _record(palace, name)
     found = salvage_for(palace, record, findings, mapped=True)
     return Work(palace, plan_collection(record, found, findings), found, setting)
 
