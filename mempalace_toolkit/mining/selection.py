@@ -12,7 +12,14 @@ from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.mining.ledger import Ledger, RecordedPage, RecordedSession
 from mempalace_toolkit.mining.lost import LostPages
 from mempalace_toolkit.mining.plan import UNDECIDED, SessionPlan, plan_session, skip_session
-from mempalace_toolkit.sessions.model import Agent, Session, SessionRef, Store, StoreFinding
+from mempalace_toolkit.sessions.model import (
+    Agent,
+    Session,
+    SessionRef,
+    Store,
+    StoreFinding,
+    is_meant,
+)
 from mempalace_toolkit.transcripts.wing import mapped_wing, normalise_wing, project_wing
 
 SUBAGENT = "sub-agent"
@@ -59,7 +66,7 @@ class Selection:
     def covers(self, ref: SessionRef) -> bool:
         """Whether the session is within what was asked for."""
         if self.session is not None:
-            return ref.id == self.session
+            return is_meant(ref.id, self.session)
         return self.since_ms is None or ref.updated >= self.since_ms
 
     def refuses(self, ref: SessionRef) -> str:

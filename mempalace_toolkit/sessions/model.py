@@ -68,6 +68,15 @@ class SessionRef:
     repository: str = ""
 
 
+def is_meant(session: str, asked: str) -> bool:
+    """Whether `asked` names a session: by its id, or by the one that several sessions have.
+
+    Of sessions with one id in their files all but one get `~` and a digest after it.
+    """
+    plain, mark, _ = session.rpartition("~")
+    return asked == session or (mark == "~" and asked == plain)
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A session's visible turns, in the order they were said.

@@ -9,7 +9,18 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pi_writing import FIXTURES, chain, header, lines, read_one, said, snapshot, talk_of, write
+from pi_writing import (
+    FIXTURES,
+    START_MS,
+    chain,
+    header,
+    lines,
+    read_one,
+    said,
+    snapshot,
+    talk_of,
+    write,
+)
 
 from mempalace_toolkit.errors import ToolkitError
 from mempalace_toolkit.sessions.model import Session
@@ -124,16 +135,18 @@ def test_a_cut_anywhere_gives_the_turns_of_the_complete_lines(path: Path, tmp_pa
 
 
 @UNTIMED
-@given(st.lists(st.integers(0, 30), min_size=1, max_size=30))
-def test_the_branch_of_a_tree_is_the_way_to_its_root(parents: list[int]) -> None:
-    talk = chain(*(f"t{number}" for number in range(len(parents))))
-    for number, parent in enumerate(parents):
-        talk[number]["parentId"] = f"e{parent % number}" if number else None
-    way, at = [], len(parents) - 1
-    while at > 0:
-        way.append(f"t{at}")
-        at = parents[at] % at
-    way.append("t0")
+@given(st.lists(st.sampled_from([0, 0, 0, 1, 2, 5, 40]), min_size=1, max_size=30))
+def test_one_writer_who_goes_back_says_the_way_from_the_last_entry(back: list[int]) -> None:
+    """The writer stands on the last entry, and each time goes `back` some entries of its way."""
+    way: list[int] = []
+    talk = chain(*(f"t{number}" for number in range(len(back))))
+    for number, steps in enumerate(back):
+        way = way[: max(len(way) - steps, 0)]
+        talk[number]["parentId"] = f"e{way[-1]}" if way else None
+        way.append(number)
     session = read_bytes(lines(header(), *talk))
     assert session is not None
-    assert [turn.text for turn in session.turns] == way[::-1]
+    assert [turn.text for turn in session.turns] == [f"t{number}" for number in way]
+    left = {turn.time for turn in session.turns} ^ {START_MS + 1000 * n for n in range(len(back))}
+    assert {time for _, time in session.withdrawn} == left
+    assert set(session.withdrawn.values()) <= {"on a branch that was left"}

@@ -21,7 +21,8 @@ from pi_writing import (
 )
 
 from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
-from mempalace_toolkit.sessions.pi import entries, open_store
+from mempalace_toolkit.sessions.pi import lines as pi_lines
+from mempalace_toolkit.sessions.pi import open_store
 
 HEAD = lines(header())
 AB = chain("a", "b")
@@ -107,7 +108,7 @@ def test_findings_count_and_name_the_line_and_never_quote_it(tmp_path: Path) -> 
 def test_a_line_without_end_is_not_held_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(entries, "MAX_LINE", 2048)
+    monkeypatch.setattr(pi_lines, "MAX_LINE", 2048)
     long = b'{"type":"message","x":"' + b"y" * 9000 + b'"}\n'
     session = read_one(write(tmp_path, HEAD + TALK + long + NEXT + b"z" * 9000))
     assert [turn.text for turn in session.turns] == ["a", "b", "c"]

@@ -1,28 +1,44 @@
-"""What stands in a pi session file, line by line: its header and its entries, from bytes."""
+"""What stands in a pi session file: its header and its entries, from parsed records."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import BinaryIO
-
-import orjson
+from typing import Any
 
 from mempalace_toolkit.sessions.model import Role
+from mempalace_toolkit.sessions.pi.attachments import typed_text
 
 NEWEST_VERSION = 3
-MAX_LINE = 256 << 20
-"""Bytes; a longer line is skipped, so that garbage without a newline cannot fill the memory."""
 
 LATEST_TIME = 253_402_300_799_999  # the end of the year 9999
 SECONDS_BELOW = 100_000_000_000  # a smaller number counts seconds, not milliseconds
-ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-PADDING = b"\0 \t\r\n"
+
+TALK_KINDS = frozenset({"message", "compaction", "branch_summary", "custom_message"})
+"""Entries that are, or stand for, something said: only they say where a session goes on."""
+
+ENTRY_KINDS = TALK_KINDS | {
+    "context_edit",
+    "custom",
+    "label",
+    "model_change",
+    "session_info",
+    "thinking_level_change",
+    "usage",
+}
+
+UNASKED_KINDS = frozenset({"session_info", "usage"})
+"""Entries that a client writes where it stands, also one that the session has moved on from."""
+
+PASSED_BY = re.compile(
+    rb'\{"type":"message",(?:"id":"([^"\\]*)","parentId":(?:null|"([^"\\]*)"),)?'
+    rb'"timestamp":"([^"\\]*)","message":\{"role":"(?:toolResult|system|bashExecution)"'
+)
+"""The beginning of a line, as every pi writes it, of which nothing is talk."""
+
+ANOTHER_RECORD = b'{"type":"message","'
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,64 +55,39 @@ class Header:
     parent_file: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
     """What a later line contributes; tool results and pictures are left behind.
 
-    `parent` is None for a root and "" where the line does not say. `stamp` is the timestamp as
-    written. `edits` is the id of an entry that this one takes back (`removes`) or shows the model
-    in other words. `name` is a new session name.
+    `parent` is None for a root and "" where the line does not say. `stamp` is the entry's time as
+    written, `begun` the one in its message: when the text was sent, or the answer began.
+    `attached` tells that pi put text around the user's. `edits` is the id of an entry that this
+    one takes back (`removes`) or shows the model in other words. `name` is a new session name.
+    `leaves` is the last entry of a branch that a summary stands for.
     """
 
+    kind: str
     id: str
     parent: str | None
-    stamp: str
-    time: int | None
+    stamp: object = None
+    begun: object = None
     role: Role | None = None
     text: str = ""
+    attached: bool = False
     edits: str = ""
     removes: bool = False
     name: str | None = None
+    leaves: str = ""
 
-
-def complete_lines(stream: BinaryIO) -> Iterator[bytes | None]:
-    """Every line that ends in a line feed; None for one over MAX_LINE.
-
-    A last line without its end is still being written, or was cut: it is left for next time.
-    """
-    while line := stream.readline(MAX_LINE):
-        if line.endswith(b"\n"):
-            yield line
-        elif len(line) == MAX_LINE:
-            while (rest := stream.readline(MAX_LINE)) and not rest.endswith(b"\n"):
-                pass
-            if rest:
-                yield None
-
-
-def parse_line(line: bytes) -> tuple[object, bool]:
-    """The line's JSON value, and whether it had to be mended.
-
-    Mended are invalid UTF-8, unpaired surrogates (both become U+FFFD), raw control characters,
-    a byte order mark and the NULs that a crash can leave around a line. Raises ValueError.
-    """
-    try:
-        return orjson.loads(line), False
-    except orjson.JSONDecodeError:
-        pass
-    text = line.strip(PADDING).decode("utf-8-sig", "replace")
-    try:
-        value = json.loads(text, strict=False)
-        if ESCAPED_SURROGATE.search(text):
-            flat = LONE_SURROGATE.sub("\ufffd", json.dumps(value, ensure_ascii=False))
-            value = json.loads(flat)
-        return value, True
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    @property
+    def time(self) -> int | None:
+        """When it was written, in milliseconds since the epoch."""
+        time = milliseconds(self.stamp)
+        return milliseconds(self.begun) if time is None else time
 
 
 def header_of(value: object) -> Header | None:
-    """The header that a parsed first line is; None if it is none. The version is not judged."""
+    """The header that a parsed record is; None if it is none. The version is not judged."""
     if not isinstance(value, dict) or value.get("type") != "session":
         return None
     version = value.get("version")
@@ -111,29 +102,60 @@ def header_of(value: object) -> Header | None:
     )
 
 
-def entry_of(value: object) -> Entry | None:
-    """The entry that a parsed line is; None if it is none."""
-    if not isinstance(value, dict) or value.get("type") == "session":
+def is_entry(value: dict[str, Any]) -> bool:
+    """Whether a record is an entry of a known kind: one that tells that a file is pi's."""
+    kind = value.get("type")
+    known = isinstance(kind, str) and kind in ENTRY_KINDS
+    return known and ("timestamp" in value or "id" in value)
+
+
+def passed_by(line: bytes) -> Entry | None:
+    """The entry of a tool result or system prompt, of which no more than its head is looked at.
+
+    None for every other line, and where the line may hold anything beside the one record.
+    """
+    head = PASSED_BY.match(line)
+    if not head or not line.endswith((b"}}\n", b"}}\r\n", b"}}")):
         return None
-    kind, written, role, text = value.get("type"), value.get("timestamp"), None, ""
-    time = milliseconds(written)
-    if kind == "message" and isinstance(message := value.get("message"), dict):
-        role = _role(message.get("role"))
-        text = _visible_text(message.get("content")) if role else ""
-        if time is None:
-            time = milliseconds(message.get("timestamp"))
-    parent = value.get("parentId", "")
+    if line.find(ANOTHER_RECORD, head.end()) >= 0:
+        return None
+    id, parent, stamp = head.groups()
+    if id is None:
+        return Entry("message", "", "", stamp.decode("utf-8", "replace"))
     return Entry(
-        id=_string(value.get("id")),
-        parent=parent if isinstance(parent, str) or parent is None else "",
-        stamp="" if written is None else str(written),
-        time=time,
-        role=role if text else None,
-        text=text,
-        edits=_string(value.get("targetId")) if kind == "context_edit" else "",
-        removes=value.get("replacement", "") is None,
-        name=_string(value.get("name")) if kind == "session_info" else None,
+        "message",
+        id.decode("utf-8", "replace"),
+        None if parent is None else parent.decode("utf-8", "replace"),
+        stamp.decode("utf-8", "replace"),
     )
+
+
+def entry_of(value: dict[str, Any]) -> Entry | None:
+    """The entry that a parsed record is; None if it is none."""
+    kind = value.get("type")
+    if kind == "session":
+        return None
+    parent = value.get("parentId", "")
+    entry = Entry(
+        kind if isinstance(kind, str) else "",
+        _string(value.get("id")),
+        parent if isinstance(parent, str) or parent is None else "",
+        value.get("timestamp"),
+    )
+    if kind == "message":
+        message = value.get("message")
+        if isinstance(message, dict):
+            entry.begun = message.get("timestamp")
+            if (role := _role(message.get("role"))) is not None:
+                _take_text(entry, role, message.get("content"))
+    elif kind == "context_edit":
+        entry.edits = _string(value.get("targetId"))
+        entry.removes = value.get("replacement", "") is None
+    elif kind == "session_info":
+        entry.name = _string(value.get("name"))
+    elif kind == "branch_summary":
+        entry.leaves = _string(value.get("fromId"))
+    return entry
 
 
 def milliseconds(value: object) -> int | None:
@@ -163,18 +185,24 @@ def _role(value: object) -> Role | None:
     return "assistant" if value == "assistant" else None
 
 
-def _visible_text(content: object) -> str:
+def _take_text(entry: Entry, role: Role, content: object) -> None:
     """The text blocks of a message, one a line; thinking, tool calls and pictures are not talk."""
     if isinstance(content, str):
-        return content if content.strip() else ""
-    if not isinstance(content, list):
-        return ""
-    blocks = [
-        text
-        for block in content
-        if isinstance(block, dict)
-        and block.get("type") == "text"
-        and isinstance(text := block.get("text"), str)
-        and text.strip()
-    ]
-    return "\n".join(blocks)
+        blocks = [content]
+    elif isinstance(content, list):
+        blocks = [
+            text
+            for block in content
+            if isinstance(block, dict)
+            and block.get("type") == "text"
+            and isinstance(text := block.get("text"), str)
+        ]
+    else:
+        return
+    if role == "user":
+        typed = [typed_text(text) for text in blocks]
+        entry.attached = typed != blocks
+        blocks = typed
+    text = "\n".join([text for text in blocks if text.strip()])
+    if text or entry.attached:
+        entry.role, entry.text = role, text

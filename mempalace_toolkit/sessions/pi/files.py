@@ -1,44 +1,53 @@
-"""Where pi's session files lie: the folders, the files in them, and the first lines of each."""
+"""Where pi's session files lie: the folders, and the files in them."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
-from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
+from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.model import StoreFinding
-from mempalace_toolkit.sessions.pi.entries import NEWEST_VERSION, Header, header_of, parse_line
 
-HEAD = 64 << 10  # bytes: the header and, nearly always, the first entry
+BUFFER = 128 << 10
+BACKUP_ENDINGS = (".bak", ".backup", ".old", ".orig", "~")
 
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """A .jsonl file as stat saw it."""
+    """A session file as stat saw it."""
 
-    path: Path
+    path: str
     size: int
     mtime_ns: int
 
+    @property
+    def name(self) -> str:
+        """Its name without the folder."""
+        return self.path.rpartition("/")[2]
 
-@dataclass(frozen=True, slots=True)
-class SessionFile:
-    """A pi session's file. `first` is its first entry's time: forks of one session share it."""
+    @property
+    def folder(self) -> str:
+        """The name of the folder that it is in."""
+        return self.path.rpartition("/")[0].rpartition("/")[2]
 
-    state: FileState
-    header: Header
-    first: str
+    @property
+    def is_backup(self) -> bool:
+        """Whether its name says that a person or a program put it aside."""
+        return self.path.endswith(BACKUP_ENDINGS)
 
 
 @dataclass(slots=True)
 class Listing:
-    """The .jsonl files of some places, and what could not be listed."""
+    """The session files of some places, and what could not be listed."""
 
     files: list[FileState]
     failures: list[StoreUnreadableError]
+    findings: list[StoreFinding] = field(default_factory=list)
 
 
 def shown(path: Path | str) -> str:
@@ -47,12 +56,34 @@ def shown(path: Path | str) -> str:
     return text if text.isprintable() else repr(text)[1:-1]
 
 
-def cannot_read(path: Path, error: OSError) -> StoreUnreadableError:
+def finding(kind: str, path: str, message: str, session: str = "") -> StoreFinding:
+    """A finding about one file."""
+    return StoreFinding(kind, message, shown(path), session)
+
+
+def cannot_read(path: Path | str, error: OSError) -> StoreUnreadableError:
     """The failure of one file or folder."""
     return StoreUnreadableError(
         f"cannot read {shown(path)}: {error.strerror or error}",
         "Check that it exists and that you may read it (ls -ld); other sessions are not concerned.",
     )
+
+
+def open_file(path: str) -> BinaryIO:
+    """Open a regular file; anything else raises OSError at once and is not waited for."""
+    return os.fdopen(open_descriptor(path), "rb", BUFFER)
+
+
+def open_descriptor(path: str) -> int:
+    """As `open_file`; the caller closes the descriptor."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    raise OSError(errno.EINVAL, "it is no regular file", path)
 
 
 def check_place(place: Path) -> None:
@@ -80,7 +111,11 @@ def check_place(place: Path) -> None:
 
 
 def list_files(places: Sequence[Path]) -> Listing:
-    """Every .jsonl file once, by path; a file reached twice (links) under its own name."""
+    """Every session file once, by path; a file reached twice (links) under its own name.
+
+    Backups (`x.jsonl.bak`) are among them. A name that ends in .jsonl and is a pipe, a socket or
+    a device is a finding.
+    """
     listing = Listing([], [])
     known: set[tuple[int, int]] = set()
     found: list[tuple[bool, str]] = []
@@ -88,7 +123,7 @@ def list_files(places: Sequence[Path]) -> Listing:
         try:
             if stat.S_ISDIR(place.stat().st_mode):
                 for folder in _folders(place, known, listing.failures):
-                    found.extend(_entries(folder, ".jsonl", listing.failures))
+                    found.extend(_session_files(folder, listing.failures))
             else:
                 found.append((place.is_symlink(), str(place)))
         except OSError as error:
@@ -96,57 +131,28 @@ def list_files(places: Sequence[Path]) -> Listing:
     files: dict[tuple[int, int], FileState] = {}
     for _, path in sorted(found):
         try:
-            state = os.stat(path)  # noqa: PTH116 - a Path for each file is made once, below
+            state = os.stat(path)  # noqa: PTH116 - a Path for each of many files costs as much
         except OSError as error:
-            listing.failures.append(cannot_read(Path(path), error))
+            listing.failures.append(cannot_read(path, error))
             continue
         if stat.S_ISREG(state.st_mode):
             identity = (state.st_dev, state.st_ino)
-            files.setdefault(identity, FileState(Path(path), state.st_size, state.st_mtime_ns))
-    listing.files = sorted(files.values(), key=lambda file: str(file.path))
+            if identity not in files:
+                files[identity] = FileState(path, state.st_size, state.st_mtime_ns)
+        elif not stat.S_ISDIR(state.st_mode):
+            message = "not read: it is no regular file (a pipe, a socket or a device)"
+            listing.findings.append(finding("not_a_file", path, message))
+    listing.files = sorted(files.values(), key=lambda file: file.path)
     return listing
 
 
-def read_head(file: FileState) -> SessionFile | StoreFinding:
-    """A file's header and first entry, or why it is no session.
-
-    Raises UnknownSchemaError for a version that is not known, StoreUnreadableError where the
-    file cannot be read.
-    """
-    try:
-        with file.path.open("rb", buffering=0) as stream:
-            head = stream.read(HEAD)
-    except OSError as error:
-        raise cannot_read(file.path, error) from error
-    lines = head.lstrip(b"\r\n").split(b"\n", 2)
-    if len(lines) < 2 and file.size <= HEAD:
-        what = "its first line is not finished" if head else "it is empty"
-        return finding("unfinished_file", file.path, f"no session yet: {what}")
-    header = header_of(_value(lines[0]))
-    if header is None:
-        return finding("unknown_file", file.path, "not a pi session: the first line is no header")
-    if not 1 <= header.version <= NEWEST_VERSION:
-        version = header.version if header.version >= 0 else "not a number"
-        raise UnknownSchemaError(
-            f"{shown(file.path)} has pi session version {version}; "
-            f"versions 1 to {NEWEST_VERSION} are known",
-            "Update mempalace-toolkit; the file was left alone.",
-        )
-    entry = _value(lines[1]) if len(lines) == 3 else None
-    first = entry.get("timestamp") if isinstance(entry, dict) else None
-    return SessionFile(file, header, "" if first is None else str(first))
-
-
-def finding(kind: str, path: Path, message: str, session: str = "") -> StoreFinding:
-    """A finding about one file."""
-    return StoreFinding(kind, message, shown(path), session)
-
-
-def _value(line: bytes) -> object:
-    try:
-        return parse_line(line)[0]
-    except ValueError:
-        return None
+def _session_files(folder: str, failures: list[StoreUnreadableError]) -> list[tuple[bool, str]]:
+    """(is a link, path) of session files and their backups."""
+    return [
+        (link, path)
+        for link, path, _ in _entries(folder, failures)
+        if path.endswith(".jsonl") or (path.endswith(BACKUP_ENDINGS) and ".jsonl" in path)
+    ]
 
 
 def _folders(
@@ -158,11 +164,11 @@ def _folders(
     other subfolders (extensions, say) are none of ours.
     """
     root = str(place)
-    subfolders = [path for _, path in _entries(root, "", failures) if os.path.isdir(path)]  # noqa: PTH112
-    inner = [path for path in subfolders if os.path.basename(path) == "sessions"]  # noqa: PTH119
+    subfolders = _subfolders(root, failures)
+    inner = [path for path in subfolders if path.endswith("/sessions")]
     folders = [root, *(inner or subfolders)]
     for path in inner:
-        folders += [sub for _, sub in _entries(path, "", failures) if os.path.isdir(sub)]  # noqa: PTH112
+        folders += _subfolders(path, failures)
     for folder in folders:
         state = os.stat(folder)  # noqa: PTH116
         if (state.st_dev, state.st_ino) not in known:
@@ -170,15 +176,24 @@ def _folders(
             yield folder
 
 
-def _entries(
-    folder: str, ending: str, failures: list[StoreUnreadableError]
-) -> list[tuple[bool, str]]:
-    """(is a link, path) of what lies in a folder; none, and a failure, where it is locked."""
+def _subfolders(folder: str, failures: list[StoreUnreadableError]) -> list[str]:
+    return [path for _, path, is_folder in _entries(folder, failures) if is_folder]
+
+
+def _entries(folder: str, failures: list[StoreUnreadableError]) -> list[tuple[bool, str, bool]]:
+    """(is a link, path, is a folder) of what lies in a folder; a failure where it is locked."""
     try:
         with os.scandir(folder) as entries:
-            return [(e.is_symlink(), e.path) for e in entries if e.name.endswith(ending)]
+            return [(e.is_symlink(), e.path, _is_folder(e)) for e in entries]
     except OSError as error:
-        failure = cannot_read(Path(folder), error)
+        failure = cannot_read(folder, error)
         if failure.message not in {known.message for known in failures}:
             failures.append(failure)
         return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle, say
+        return False

@@ -1,22 +1,26 @@
-"""What the first lines of all pi files tell: the sessions, and which ones a fork may copy."""
+"""What the first and last lines of all pi files tell: the sessions, and what a fork may copy."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
 from mempalace_toolkit.sessions.model import SessionRef, StoreFinding
-from mempalace_toolkit.sessions.pi.files import (
-    SessionFile,
-    finding,
-    list_files,
-    read_head,
-    shown,
-)
+from mempalace_toolkit.sessions.pi.copies import choose_file
+from mempalace_toolkit.sessions.pi.files import list_files
+from mempalace_toolkit.sessions.pi.heads import SessionFile, read_head
+
+REVISION = "2"
+"""Stands in every change key: with other rules of reading, every session is read again."""
+
+Key = tuple[str, str, str]
+"""What makes a session: the header's id, the working folder, the first entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +39,10 @@ class Index:
 
 
 def look(places: Sequence[Path]) -> Index:
-    """Read the first lines of every file. A session that stands in two files is the newer one."""
+    """Read the first and last lines of every file."""
     listing = list_files(places)
-    failures, findings, files = list(listing.failures), [], []
+    failures, findings = list(listing.failures), list(listing.findings)
+    files: list[SessionFile] = []
     for state in listing.files:
         try:
             head = read_head(state)
@@ -46,20 +51,21 @@ def look(places: Sequence[Path]) -> Index:
             continue
         if isinstance(head, SessionFile):
             files.append(head)
-        else:
+        elif not state.is_backup:
             findings.append(head)
-    files.sort(key=lambda file: (file.state.mtime_ns, file.state.size), reverse=True)
-    sessions: dict[str, SessionFile] = {}
-    for file in files:
-        name = session_id(file)
-        if name in sessions:
-            newer = shown(sessions[name].state.path)
-            message = f"left out: the session stands in {newer} too, which is newer"
-            findings.append(finding("duplicate_session", file.state.path, message, name))
-        sessions.setdefault(name, file)
-    ordered = dict(sorted(sessions.items(), key=lambda item: (created_of(item[1]), item[0])))
-    by_file = {file.state.path.name: session_id(file) for file in files}
-    return Index(ordered, _older(ordered, by_file), tuple(findings), tuple(failures))
+    groups: dict[Key, list[SessionFile]] = defaultdict(list)
+    for file in _placed(files):
+        groups[_key(file)].append(file)
+    chosen: list[SessionFile] = []
+    for copies in groups.values():
+        main, found = choose_file(copies)
+        findings += found
+        if main is not None:
+            chosen.append(main)
+    names = _names(chosen)
+    sessions = {names[_key(file)]: file for file in sorted(chosen, key=_age)}
+    by_file = {file.state.name: names[_key(file)] for file in files if _key(file) in names}
+    return Index(sessions, _older(sessions, by_file), tuple(findings), tuple(failures))
 
 
 def check_versions(place: Path) -> None:
@@ -85,7 +91,7 @@ def check_versions(place: Path) -> None:
 
 
 def reference(index: Index, name: str) -> SessionRef:
-    """What is known of a session without reading on: no title, and the file's time."""
+    """What is known of a session without reading on: no title, and the time of its last message."""
     file = index.files[name]
     relatives = [index.files[other] for other in index.older.get(name, ())]
     return SessionRef(
@@ -93,23 +99,57 @@ def reference(index: Index, name: str) -> SessionRef:
         id=name,
         title="",
         directory=file.header.directory,
-        created=created_of(file),
-        updated=file.state.mtime_ns // 1_000_000,
+        created=file.created,
+        updated=file.updated,
         change_key=_change_key(file, relatives),
-        source=str(file.state.path),
+        source=file.state.path,
     )
 
 
-def session_id(file: SessionFile) -> str:
-    """The header's id; where it has none, the one in the file's name."""
-    return file.header.id or shown(file.state.path.stem.rsplit("_", 1)[-1])
+def _placed(files: Sequence[SessionFile]) -> list[SessionFile]:
+    """The files; one without a header gets the working folder of those beside it."""
+    if not any(file.headless for file in files):
+        return list(files)
+    folders = {
+        file.state.path.rpartition("/")[0]: file.header.directory
+        for file in files
+        if not file.headless and file.header.directory
+    }
+    placed = []
+    for file in files:
+        beside = folders.get(file.state.path.rpartition("/")[0])
+        if file.headless and beside and file.header.directory:
+            header = dataclasses.replace(file.header, directory=beside)
+            file = dataclasses.replace(file, header=header)
+        placed.append(file)
+    return placed
 
 
-def created_of(file: SessionFile) -> int:
-    """The header's time; where it has none, the file's."""
-    if file.header.created is not None:
-        return file.header.created
-    return file.state.mtime_ns // 1_000_000
+def _key(file: SessionFile) -> Key:
+    return file.id, file.header.directory, file.first
+
+
+def _age(file: SessionFile) -> tuple[int, str, str, str]:
+    return file.created, *_key(file)
+
+
+def _names(files: Iterable[SessionFile]) -> Mapping[Key, str]:
+    """A name for each session: its header's id, which the oldest of several has alone.
+
+    The others' gets a digest of their folder and first entry, so that it stays the same.
+    """
+    names: dict[Key, str] = {}
+    taken: set[str] = set()
+    for file in sorted(files, key=_age):
+        plain = file.id
+        names[_key(file)] = f"{plain}~{_digest(file)}" if plain in taken else plain
+        taken.add(plain)
+    return names
+
+
+def _digest(file: SessionFile) -> str:
+    told = f"{file.header.directory}\0{file.first}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(told).hexdigest()[:8]
 
 
 def _older(files: dict[str, SessionFile], by_file: dict[str, str]) -> dict[str, tuple[str, ...]]:
@@ -122,11 +162,12 @@ def _older(files: dict[str, SessionFile], by_file: dict[str, str]) -> dict[str, 
     older: dict[str, tuple[str, ...]] = {}
     for name, file in files.items():
         relatives = list(family[file.first]) if file.first else []
-        parent_name = file.header.parent_file.replace("\\", "/").rsplit("/", 1)[-1]
-        in_name = parent_name.removesuffix(".jsonl").rsplit("_", 1)[-1]
-        parent = by_file.get(parent_name, in_name)
-        if age.get(parent, age[name]) < age[name]:
-            relatives = [parent, *(other for other in relatives if other != parent)]
+        if file.header.parent_file:
+            parent_name = re.split(r"[/\\]", file.header.parent_file)[-1]
+            in_name = parent_name.removesuffix(".jsonl").rsplit("_", 1)[-1]
+            parent = by_file.get(parent_name, in_name)
+            if age.get(parent, age[name]) < age[name]:
+                relatives = [parent, *(other for other in relatives if other != parent)]
         if relatives:
             older[name] = tuple(relatives)
         family[file.first].append(name)
@@ -135,7 +176,7 @@ def _older(files: dict[str, SessionFile], by_file: dict[str, str]) -> dict[str, 
 
 def _change_key(file: SessionFile, relatives: Iterable[SessionFile]) -> str:
     """Size and time; of a possible fork also its relatives', which decide what is a copy."""
-    key = f"{file.state.size}-{file.state.mtime_ns}"
+    key = f"{REVISION}-{file.state.size}-{file.state.mtime_ns}"
     states = [f"{other.state.size}-{other.state.mtime_ns}" for other in relatives]
     if not states:
         return key

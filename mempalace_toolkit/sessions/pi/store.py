@@ -12,10 +12,10 @@ from typing import Self
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.model import Session, SessionRef, StoreFinding, Turn
-from mempalace_toolkit.sessions.pi.branch import marks_of
 from mempalace_toolkit.sessions.pi.files import check_place, list_files, shown
-from mempalace_toolkit.sessions.pi.listing import Index, check_versions, created_of, look, reference
+from mempalace_toolkit.sessions.pi.listing import REVISION, Index, check_versions, look, reference
 from mempalace_toolkit.sessions.pi.talk import read_talk
+from mempalace_toolkit.sessions.pi.turns import marks_of
 
 
 def open_store(paths: Sequence[Path]) -> PiStore:
@@ -74,21 +74,22 @@ class PiStore:
 
     @property
     def findings(self) -> tuple[StoreFinding, ...]:
-        """The files that are no sessions, and the sessions that stand in two files."""
+        """The files that are no sessions, and copies with talk of their own."""
         return self._looked().findings
 
     def signature(self) -> str:
         """A key of every file's path, size and time; no file is opened."""
         listing = list_files(self._places)
-        parts = [f"{file.path}\0{file.size}\0{file.mtime_ns}" for file in listing.files]
+        parts = [REVISION]
+        parts += [f"{file.path}\0{file.size}\0{file.mtime_ns}" for file in listing.files]
         parts += [failure.message for failure in listing.failures]
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def find_sessions(self) -> Iterator[SessionRef]:
-        """Every session once, oldest first; only first lines are read.
+        """Every session once, oldest first; only first and last lines are read.
 
-        `title` is empty and `updated` the file's time until the session is read. A possible
-        fork's change key changes with its older relatives too: they decide what is a copy.
+        `title` is empty until the session is read. A possible fork's change key changes with
+        its older relatives too: they decide what is a copy.
         """
         index = self._look()
         return (reference(index, name) for name in index.files)
@@ -99,19 +100,19 @@ class PiStore:
         Raises StoreUnreadableError where the file vanished or cannot be read any more, and
         UnknownSchemaError where it is no longer a session of a known version.
         """
-        index, path = self._looked(), Path(ref.source)
+        index = self._looked()
         try:
-            talk = read_talk(path, ref.created, ref.id)
+            talk = read_talk(ref.source, ref.created, ref.id)
         except OSError as error:
             raise StoreUnreadableError(
-                f"{shown(path)} cannot be read any more: {error.strerror or error}",
+                f"{shown(ref.source)} cannot be read any more: {error.strerror or error}",
                 "run again: a session that was read before stays remembered",
             ) from error
         if ref.id in self._copied_by_others:
             self._marks[ref.id] = _marks(talk.turns)
         copied, source = self._copied(talk.turns, index.older.get(ref.id, ()))
         complete = replace(ref, title=talk.title, updated=talk.updated)
-        return Session(complete, talk.turns, copied, source, talk.findings)
+        return Session(complete, talk.turns, copied, source, talk.findings, talk.withdrawn)
 
     def close(self) -> None:
         """Forget what was read; no file is held open."""
@@ -144,7 +145,7 @@ class PiStore:
         if name not in self._marks:
             file = self._looked().files[name]
             try:
-                turns = read_talk(file.state.path, created_of(file), name).turns
+                turns = read_talk(file.state.path, file.created, name).turns
             except (OSError, StoreUnreadableError):
                 turns = ()  # nothing is a copy of what cannot be read
             self._marks[name] = _marks(turns)

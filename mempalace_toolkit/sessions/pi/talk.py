@@ -2,92 +2,104 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import BinaryIO
 
 from mempalace_toolkit.errors import UnknownSchemaError
-from mempalace_toolkit.sessions.model import StoreFinding, Turn
-from mempalace_toolkit.sessions.pi.branch import live_branch, title_of, turns_of, updated_of
+from mempalace_toolkit.sessions.model import Mark, StoreFinding, Turn
+from mempalace_toolkit.sessions.pi.branch import find_branches
 from mempalace_toolkit.sessions.pi.entries import (
     NEWEST_VERSION,
     Entry,
-    complete_lines,
     entry_of,
     header_of,
-    parse_line,
+    is_entry,
+    passed_by,
 )
-from mempalace_toolkit.sessions.pi.files import finding, shown
+from mempalace_toolkit.sessions.pi.files import finding, open_file, shown
+from mempalace_toolkit.sessions.pi.lines import complete_lines, records_on
+from mempalace_toolkit.sessions.pi.turns import title_of, turns_of, updated_of, withdrawn_of
 
-BUFFER = 256 << 10
+AT_ONCE = 1 << 20
+"""Bytes; a file up to this size is read in one piece."""
 
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """What a session file says."""
+    """What a session file says. `elsewhere` are its visible messages that are not its turns."""
 
     turns: tuple[Turn, ...]
     title: str
     updated: int
-    findings: tuple[StoreFinding, ...]
+    findings: tuple[StoreFinding, ...] = ()
+    withdrawn: Mapping[Mark, str] = field(default_factory=dict)
+    elsewhere: tuple[Turn, ...] = ()
 
 
 @dataclass(slots=True)
 class _Lines:
-    """Line numbers of what was not as it should be."""
+    """Line numbers of what was not as it should be; `version` is 0 until the header was read."""
 
     skipped: list[int] = field(default_factory=list)
     mended: list[int] = field(default_factory=list)
     version: int = 0
 
 
-def read_talk(path: Path, created: int, session: str) -> Talk:
+def read_talk(path: str, created: int, session: str) -> Talk:
     """Read a session file; `created` stands in for times that are not written.
 
     Raises OSError, and UnknownSchemaError where the file has no known version any more.
     """
     lines = _Lines()
-    with path.open("rb", buffering=BUFFER) as stream:
-        entries = list(_entries(stream, lines))
-    if not 1 <= lines.version <= NEWEST_VERSION:
+    with open_file(path) as stream:
+        entries = list(_entries(complete_lines(stream), lines))
+    if not entries and not lines.version:
+        lines.version = -1
+    linear = lines.version == 1 or (not lines.version and not any(e.id for e in entries))
+    if not 0 <= lines.version <= NEWEST_VERSION:
         raise UnknownSchemaError(
             f"{shown(path)} is no pi session of versions 1 to {NEWEST_VERSION} any more",
             "Run again; if it stays so, update mempalace-toolkit.",
         )
-    branch = live_branch(entries, linear=lines.version == 1)
-    turns = turns_of(branch.entries, created)
+    branches = find_branches(entries, linear)
+    turns = turns_of(branches.said, created)
     notes = [
-        ("malformed_row", _said(lines.skipped, "skipped: not a JSON object, or too long")),
+        ("malformed_row", _said(lines.skipped, "skipped: not a whole JSON object, or too long")),
         ("mended_row", _said(lines.mended, "mended: not valid UTF-8 or JSON as written")),
-        ("broken_chain", branch.breaks and f"{branch.breaks} links between entries lead nowhere"),
-        ("repeated_entry", branch.repeats and f"{branch.repeats} entries stand there again later"),
+        ("broken_chain", branches.breaks and f"{branches.breaks} links between entries are broken"),
+        ("repeated_entry", branches.repeats and f"{branches.repeats} entries stand there again"),
     ]
-    findings = tuple(finding(kind, path, text, session) for kind, text in notes if text)
-    return Talk(turns, title_of(entries, turns), updated_of(entries, created), findings)
+    return Talk(
+        turns,
+        title_of(entries, turns),
+        updated_of(entries, created),
+        tuple(finding(kind, path, text, session) for kind, text in notes if text),
+        withdrawn_of(branches, turns),
+        turns_of(branches.left, created),
+    )
 
 
-def _entries(stream: BinaryIO, lines: _Lines) -> Iterator[Entry]:
+def _entries(written: Iterable[bytes | None], lines: _Lines) -> Iterator[Entry]:
     """The entries of the complete lines; `lines` takes note of the rest."""
-    for number, line in enumerate(complete_lines(stream), 1):
-        if line is not None and line.isspace():
-            continue
-        try:
-            value, mended = (None, False) if line is None else parse_line(line)
-        except ValueError:
-            value, mended = None, False
-        if not lines.version:
-            header = header_of(value)
-            lines.version = header.version if header else -1
-            if header:
-                continue
-        entry = entry_of(value)
-        if entry is None:
+    for number, line in enumerate(written, 1):
+        if line is None:
             lines.skipped.append(number)
-            continue
-        if mended:
-            lines.mended.append(number)
-        yield entry
+        elif entry := passed_by(line):
+            yield entry
+        elif not line.isspace():
+            records, mended, torn = records_on(line)
+            for record in records:
+                if not lines.version and (header := header_of(record)):
+                    lines.version = header.version or -1
+                    mended = False
+                elif entry := entry_of(record) if lines.version or is_entry(record) else None:
+                    yield entry
+                else:
+                    torn = True
+            if mended:
+                lines.mended.append(number)
+            if torn:
+                lines.skipped.append(number)
 
 
 def _said(numbers: list[int], what: str) -> str:

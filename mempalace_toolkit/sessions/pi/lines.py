@@ -1,0 +1,88 @@
+"""The lines of a pi file and the JSON records on them, also on lines that were not written well."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import orjson
+
+MAX_LINE = 256 << 20
+"""Bytes; a longer line is skipped, so that garbage without a newline cannot fill the memory."""
+
+ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+PADDING = b"\0 \t\r\n"
+
+MOST_PIECES = 1000
+"""Places on one bad line at which a record may begin; more are not tried."""
+
+_RECORD = re.compile(r'\{\s*"type"\s*:\s*"')
+_DECODER = json.JSONDecoder(strict=False)
+
+
+def complete_lines(stream: BinaryIO) -> Iterator[bytes | None]:
+    """Every line that ends in a line feed; None for one over MAX_LINE.
+
+    A last line without its end is still being written, or was cut: it is left for next time.
+    """
+    while line := stream.readline(MAX_LINE):
+        if line.endswith(b"\n"):
+            yield line
+        elif len(line) == MAX_LINE:
+            while (rest := stream.readline(MAX_LINE)) and not rest.endswith(b"\n"):
+                pass
+            if rest:
+                yield None
+
+
+def records_on(line: bytes) -> tuple[list[dict[str, Any]], bool, bool]:
+    """The JSON objects on a line, whether they had to be mended, and whether a piece is lost.
+
+    Mended are invalid UTF-8, unpaired surrogates (both become U+FFFD), raw control characters,
+    a byte order mark and the NULs that a crash can leave around a line. A record that lost its
+    newline shares its line with the next; one that was cut stands before it as a torn piece.
+    """
+    try:
+        value = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        pass
+    else:
+        return ([value], False, False) if isinstance(value, dict) else ([], False, True)
+    text = line.strip(PADDING).decode("utf-8-sig", "replace")
+    records, torn = _decode(text)
+    return [_mended(record, text) for record in records], not torn, torn
+
+
+def _decode(text: str) -> tuple[list[dict[str, Any]], bool]:
+    """The records in `text`, and whether something else stands there."""
+    records: list[dict[str, Any]] = []
+    torn, position = not text, 0
+    for _ in range(MOST_PIECES):
+        if position >= len(text):
+            break
+        try:
+            value, end = _DECODER.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            value, end = None, position + 1
+        if isinstance(value, dict) and (not torn or "timestamp" in value):
+            records.append(value)
+        else:
+            # A piece of a record holds whole blocks, which are no records of their own.
+            torn = True
+            start = _RECORD.search(text, end if value is None else position + 1)
+            end = start.start() if start else len(text)
+        while end < len(text) and text[end] in "\0 \t\r\n,":
+            end += 1
+        position = end
+    return records, torn
+
+
+def _mended(record: dict[str, Any], text: str) -> dict[str, Any]:
+    if not ESCAPED_SURROGATE.search(text):
+        return record
+    flat = LONE_SURROGATE.sub("\ufffd", json.dumps(record, ensure_ascii=False))
+    mended: dict[str, Any] = json.loads(flat)
+    return mended
