@@ -9,16 +9,12 @@ from pathlib import Path
 from mempalace_toolkit.sessions.model import StoreFinding
 from mempalace_toolkit.sessions.opencode.connection import Snapshot, beside, file_state
 from mempalace_toolkit.sessions.opencode.listing import Listing, list_sessions
-from mempalace_toolkit.sessions.opencode.rows import read_messages
-from mempalace_toolkit.sessions.opencode.rows_v2 import merged_turns, read_rows, turns_of
+from mempalace_toolkit.sessions.opencode.messages import Problems, findings_of
+from mempalace_toolkit.sessions.opencode.reading import SessionReader
+from mempalace_toolkit.sessions.opencode.removed import is_indexed
 from mempalace_toolkit.sessions.opencode.schema import Schema, recognise
 from mempalace_toolkit.sessions.opencode.source import Entry, Reading
-from mempalace_toolkit.sessions.opencode.talk import (
-    Problems,
-    findings_of,
-    parse_revert,
-    visible_turns,
-)
+from mempalace_toolkit.sessions.opencode.undo import parse_revert
 
 
 class DatabaseSource:
@@ -32,6 +28,7 @@ class DatabaseSource:
         self._snapshot = Snapshot(self._file)
         try:
             self._schema: Schema = self._snapshot.run(lambda db: recognise(db, path))
+            self._has_events = self._snapshot.run(self._finds_events)
         except BaseException:
             self._snapshot.close()
             raise
@@ -59,6 +56,10 @@ class DatabaseSource:
         """End the transaction."""
         self._snapshot.close()
 
+    def _finds_events(self, db: sqlite3.Connection) -> bool:
+        columns = ("aggregate_id", "type", "seq", "data")
+        return all(self._schema.has("event", name) for name in columns) and is_indexed(db)
+
     def _ids(self, db: sqlite3.Connection) -> Iterable[str]:
         for table in ("session", "session_v2"):
             if self._schema.has(table):
@@ -69,21 +70,9 @@ class DatabaseSource:
     def _read(self, db: sqlite3.Connection, entry: Entry) -> Reading:
         session = entry.ref.id
         problems: Problems = Problems()
-        revert = parse_revert(entry.revert, problems)
-        rows = []
-        if self._schema.has("session_message"):
-            has_seq = self._schema.has("session_message", "seq")
-            rows = read_rows(db, session, has_seq, problems)
-        if session in self._in_v2:
-            turns = turns_of(rows, revert)
-        elif self._schema.has("message"):
-            messages = read_messages(db, session, problems, silent=bool(rows))
-            turns = (
-                merged_turns(messages, rows, revert) if rows else (visible_turns(messages, revert))
-            )
-        else:
-            turns = []
-        return Reading(turns, findings_of(problems, str(self.path), session))
+        reader = SessionReader(db, self._schema, session, problems, has_events=self._has_events)
+        talk = reader.talk(parse_revert(entry.revert, problems), session in self._in_v2)
+        return Reading(talk.turns, findings_of(problems, str(self.path), session), talk.withdrawn)
 
     def _complaints(self, listing: Listing) -> tuple[StoreFinding, ...]:
         found = []

@@ -10,6 +10,7 @@ import orjson
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _LATEST_MILLIS = 253_402_300_799_999  # the last millisecond of the year 9999
+_SECONDS = range(1_000_000_000, 100_000_000_000)  # of 2001 and later; as milliseconds: 1970-73
 
 
 class MalformedError(ValueError):
@@ -42,12 +43,15 @@ def text_of(value: object) -> str | None:
 
 
 def millis_of(value: object, default: int = 0) -> int:
-    """A time in milliseconds since the epoch, or the default where it cannot be one."""
-    if type(value) is int and 0 <= value <= _LATEST_MILLIS:
-        return value
+    """A time in milliseconds since the epoch, or the default where it cannot be one.
+
+    Other programs that write opencode's tables give some times in seconds.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return default
-    return int(value) if 0 <= value <= _LATEST_MILLIS else default
+    if not 0 <= value <= _LATEST_MILLIS:
+        return default
+    return int(value * 1000) if _SECONDS.start <= value < _SECONDS.stop else int(value)
 
 
 def _parse_leniently(data: bytes) -> Any:

@@ -26,6 +26,7 @@ select max(time_updated) from part where message_id = (
 )
 """
 _ORPHANS = "select count(distinct session_id) from {table} where {conditions}"
+_READER = 2  # raised when the same rows are read differently, so that they are read again
 _OPTIONAL = ("parent_id", "revert", "time_archived", "fork_session_id")
 
 Values = tuple[object, ...]
@@ -62,7 +63,7 @@ def list_sessions(connection: sqlite3.Connection, schema: Schema, source: str) -
     nameless = 0
     for table in ("session_v2", "session"):
         queries = [_ROWS] if schema.has("session_message") else []
-        if table == "session" and schema.has("message") and schema.has("part"):
+        if schema.has("message") and schema.has("part"):  # what 1.x said after a migration, too
             queries += [_MESSAGES, _PARTS, _LAST_PARTS]
         for row in _session_rows(connection, schema, table):
             session = text_of(row.id)
@@ -118,7 +119,7 @@ def _entry(row: SessionRow, source: str, counts: list[Values]) -> Entry:
         directory=text_of(row.directory) or "",
         created=millis_of(row.created),
         updated=millis_of(row.updated),
-        change_key=key_of(row, counts),
+        change_key=key_of(_READER, row, counts),
         source=source,
         parent=text_of(row.parent) or None,
         archived=millis_of(row.archived) > 0,

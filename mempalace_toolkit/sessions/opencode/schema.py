@@ -16,6 +16,7 @@ _NEEDED = {
     "part": ("id", "message_id", "session_id", "time_updated", "data"),
     "session_message": ("id", "session_id", "type", "time_created", "time_updated", "data"),
 }
+_CONSULTED = ("event", "project", "project_directory")
 _TALK = {"session": ("message", "part"), "session_v2": ("session_message",)}
 _BOOKKEEPING = re.compile(r"__drizzle_migrations|migration|data_migration|sqlite_.*")
 _FROM_THE_FUTURE = re.compile(r"(session|message|part|turn|session_message)_v\d+")
@@ -41,13 +42,19 @@ def recognise(connection: sqlite3.Connection, path: Path) -> Schema:
         unread = _FROM_THE_FUTURE.fullmatch(table) and table not in _NEEDED
         if unread and _has_rows(connection, table):
             raise _unknown(path, found, f"table {table} is unknown")
-    schema = Schema({name: _columns(connection, name) for name in found if name in _NEEDED})
+    schema = Schema(
+        {
+            name: _columns(connection, name)
+            for name in found
+            if name in _NEEDED or name in _CONSULTED
+        }
+    )
     if not any(schema.has(table) for table in _TALK):
         strangers = [name for name in found if not _BOOKKEEPING.fullmatch(name)]
         if strangers:
             raise _unknown(path, found, "no session table")
     for table, columns in schema.tables.items():
-        missing = [column for column in _NEEDED[table] if column not in columns]
+        missing = [column for column in _NEEDED.get(table, ()) if column not in columns]
         if missing:
             raise _unknown(path, found, f"table {table} has no column {', '.join(missing)}")
     for table, talk in _TALK.items():

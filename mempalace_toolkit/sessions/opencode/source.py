@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
-from mempalace_toolkit.sessions.model import SessionRef, StoreFinding, Turn
+from mempalace_toolkit.sessions.model import Mark, SessionRef, StoreFinding, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A session's visible turns and what was wrong with its rows."""
+    """A session's visible turns, what was wrong with its rows, and what is marked as not said."""
 
     turns: list[Turn]
     findings: tuple[StoreFinding, ...]
+    withdrawn: Mapping[Mark, str] = field(default_factory=dict)
 
 
 class Source(Protocol):

@@ -16,16 +16,25 @@ from mempalace_toolkit.sessions.opencode.decoding import (
     parse_object,
     text_of,
 )
-from mempalace_toolkit.sessions.opencode.source import Entry, Reading, key_of
-from mempalace_toolkit.sessions.opencode.talk import (
+from mempalace_toolkit.sessions.opencode.ids import order_from
+from mempalace_toolkit.sessions.opencode.messages import (
+    Answer,
     Problems,
     StoredMessage,
     findings_of,
-    parse_revert,
-    role_of,
-    visible_text,
-    visible_turns,
+    in_order_of_parts,
 )
+from mempalace_toolkit.sessions.opencode.source import Entry, Reading, key_of
+from mempalace_toolkit.sessions.opencode.talk import (
+    answer_of,
+    asks_after_overflow,
+    role_of,
+    visible_talk,
+    visible_text,
+)
+from mempalace_toolkit.sessions.opencode.undo import cut_of, parse_revert
+
+_READER = 2  # raised when the same files are read differently, so that they are read again
 
 
 class StorageSource:
@@ -71,8 +80,9 @@ class StorageSource:
             except (MalformedError, OSError):
                 problems["malformed_message"] += 1
         messages.sort(key=lambda message: (message.order, message.id))
-        turns = visible_turns(messages, revert)
-        return Reading(turns, findings_of(problems, str(self.path), entry.ref.id))
+        talk = visible_talk(messages, cut_of(revert, messages, problems))
+        findings = findings_of(problems, str(self.path), entry.ref.id)
+        return Reading(talk.turns, findings, talk.withdrawn)
 
     def session_ids(self) -> frozenset[str]:
         """The ids of the session files, by their names."""
@@ -110,7 +120,7 @@ class StorageSource:
             directory=text_of(value.get("directory")) or "",
             created=millis_of(time.get("created")),
             updated=millis_of(time.get("updated"), millis_of(time.get("created"))),
-            change_key=key_of(file_state(file), state),
+            change_key=key_of(_READER, file_state(file), state),
             source=str(self.path),
             parent=text_of(value.get("parentID")) or None,
             archived=millis_of(time.get("archived")) > 0,
@@ -118,32 +128,47 @@ class StorageSource:
         return Entry(ref, self._first(session), None, value.get("revert"))
 
     def _first(self, session: str) -> int | None:
-        """When the first message was made; ids grow with time, also those of a fork's copies."""
-        for file in self._message_files(session):
+        """When the first message was made, which a fork's copy has as well."""
+        times = []
+        for file in self._ends(session):
             try:
                 value, _ = parse_object(file.read_bytes())
             except (MalformedError, OSError):
-                return None
-            return millis_of(_object(value.get("time")).get("created"))
-        return None
+                continue
+            times.append(millis_of(_object(value.get("time")).get("created")))
+        return min(times, default=None)
+
+    def _ends(self, session: str) -> list[Path]:
+        """The files among which the first message is: ids grow with time, but wrap."""
+        files = list(self._message_files(session))
+        key = order_from(files[0].stem) if files else None
+        return sorted(files, key=lambda file: key(file.stem))[:1] if key else []
 
     def _message(self, file: Path, problems: Problems) -> StoredMessage:
         value, _ = parse_object(file.read_bytes())
         message = text_of(value.get("id")) or file.stem
         time = millis_of(_object(value.get("time")).get("created"))
-        texts = []
+        texts: list[tuple[str, str]] = []
+        answers: list[Answer] = []
+        overflow = False
         for part in _json_files(self.path / "part", message):
             try:
                 content, repaired = parse_object(part.read_bytes())
             except (MalformedError, OSError):
                 problems["malformed_part"] += 1
                 continue
+            name = text_of(content.get("id")) or part.stem
             text = visible_text(content)
             if text is not None:
                 if repaired:
                     problems["repaired_text"] += 1
-                texts.append((text_of(content.get("id")) or part.stem, text))
-        return StoredMessage(message, role_of(value), time, time, tuple(sorted(texts)))
+                texts.append((name, text))
+            elif answer := answer_of(content, name):
+                answers.append(answer)
+            overflow = overflow or asks_after_overflow(content)
+        return StoredMessage(
+            message, role_of(value), time, time, in_order_of_parts(texts), answers, overflow
+        )
 
 
 def names_stamp(path: Path) -> str:

@@ -94,7 +94,7 @@ class OpencodeStore:
         entry, source = found
         reading = source.read(entry)
         turns, copied, original = self._without_copies(entry, reading.turns)
-        return Session(ref, tuple(turns), copied, original, reading.findings)
+        return Session(ref, tuple(turns), copied, original, reading.findings, reading.withdrawn)
 
     def close(self) -> None:
         """End every transaction."""

@@ -1,63 +1,30 @@
-"""Which stored messages are talk: the rules for visible text, compactions and reverts.
+"""Which stored messages are talk: the rules for visible text, compactions, undos and replays.
 
 Shared by the JSON store and the `message`/`part` tables, which hold the same objects.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
-from mempalace_toolkit.sessions.model import Role, StoreFinding, Turn
-from mempalace_toolkit.sessions.opencode.decoding import MalformedError, parse_object, text_of
+from mempalace_toolkit.sessions.model import Mark, Role, Turn
+from mempalace_toolkit.sessions.opencode.decoding import millis_of
+from mempalace_toolkit.sessions.opencode.ids import order_from
+from mempalace_toolkit.sessions.opencode.messages import Answer, StoredMessage
+from mempalace_toolkit.sessions.opencode.questions import answered_at, question_and_answer
+from mempalace_toolkit.sessions.opencode.undo import UNDONE, Cut
 
-Problems = Counter[str]
-
-_EXPLAINED = {
-    "malformed_message": "messages are not readable JSON and were left out",
-    "malformed_part": "parts are not readable JSON and were left out",
-    "malformed_revert": "the mark of an undone prompt is not readable; nothing was hidden",
-    "orphan_part": "parts belong to no message and were left out",
-    "repaired_text": "texts held bytes that are no characters; U+FFFD stands for them",
-}
+REPLAYED = "asked again by opencode itself after a compaction"
 
 
-class StoredMessage(NamedTuple):
-    """A message with the texts of its visible parts, by part id. `order` is its row's time.
+@dataclass(slots=True)
+class Talk:
+    """A session's turns, and the messages that are marked as not said, each with a reason."""
 
-    A tuple, because a store has hundreds of thousands of them.
-    """
-
-    id: str
-    role: Role | None
-    time: int
-    order: int
-    texts: Sequence[tuple[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Revert:
-    """What an undo hides: a message and all after it, or only a message's later parts."""
-
-    message: str
-    part: str | None
-
-
-def parse_revert(data: object, problems: Problems) -> Revert | None:
-    """The session's revert mark; `data` is the column's bytes or the session file's value."""
-    if data is None or data in (b"", b"null"):
-        return None
-    try:
-        value = data if isinstance(data, dict) else parse_object(data)[0]
-    except MalformedError:
-        value = {}
-    message = text_of(value.get("messageID"))
-    if not message:
-        problems["malformed_revert"] += 1
-        return None
-    return Revert(message, text_of(value.get("partID")))
+    turns: list[Turn] = field(default_factory=list)
+    withdrawn: dict[Mark, str] = field(default_factory=dict)
 
 
 def role_of(data: dict[str, Any]) -> Role | None:
@@ -81,18 +48,34 @@ def visible_text(part: dict[str, Any]) -> str | None:
     return text if isinstance(text, str) and text.strip() else None
 
 
-def visible_turns(messages: Iterable[StoredMessage], revert: Revert | None) -> list[Turn]:
-    """The turns of messages given in order, less what the revert hides."""
-    turns = []
-    for message in messages:
-        texts = [text for _, text in message.texts]
-        if revert is not None and message.id >= revert.message:
-            if revert.part is None or message.id != revert.message:
-                continue
-            texts = [text for part, text in message.texts if part < revert.part]
-        if texts and message.role is not None:
-            turns.append(make_turn(message.role, "\n".join(texts), message.time))
-    return turns
+def answer_of(part: dict[str, Any], identifier: str) -> Answer | None:
+    """What the user answered, if the part is an answered question; time 0 if it has none."""
+    if part.get("type") != "tool" or part.get("tool", part.get("name")) != "question":
+        return None
+    text = question_and_answer(part.get("state"))
+    return Answer(identifier, millis_of(answered_at(part)), text) if text else None
+
+
+def asks_after_overflow(part: dict[str, Any]) -> bool:
+    """Whether the part asks for a compaction because the provider refused a prompt."""
+    return part.get("type") == "compaction" and part.get("overflow") is True
+
+
+def visible_talk(messages: Iterable[StoredMessage], cut: Cut | None) -> Talk:
+    """The talk of messages given in order, less what an undo hides and what was replayed."""
+    talk = Talk()
+    for message in _without_replays(_before(messages, cut, talk), talk):
+        talk.turns += turns_of_message(message)
+    return talk
+
+
+def turns_of_message(message: StoredMessage) -> Iterator[Turn]:
+    """What was said in a message, then what the user answered to its questions."""
+    if message.texts and message.role is not None:
+        text = "\n".join(text for _, text in message.texts)
+        yield make_turn(message.role, text, message.time)
+    for answer in message.answers:
+        yield make_turn("user", answer.text, answer.time or message.time)
 
 
 def make_turn(role: Role, text: str, time: int) -> Turn:
@@ -100,9 +83,51 @@ def make_turn(role: Role, text: str, time: int) -> Turn:
     return Turn(role, text, time, f"{role}|{time}|{hash(text)}")
 
 
-def findings_of(problems: Problems, path: str, session: str) -> tuple[StoreFinding, ...]:
-    """One finding for each kind of problem met in a session."""
-    return tuple(
-        StoreFinding(kind, f"{count}: {_EXPLAINED[kind]}", path, session)
-        for kind, count in sorted(problems.items())
-    )
+def _before(
+    messages: Iterable[StoredMessage], cut: Cut | None, talk: Talk
+) -> Iterator[StoredMessage]:
+    for message in messages:
+        if cut is None or not cut.hides(message.order, message.id):
+            yield message
+            continue
+        rest = message
+        if cut.part is not None and message.id == cut.message:
+            key = order_from(cut.part)
+            first = key(cut.part)
+            shown = message._replace(
+                texts=[text for text in message.texts if key(text[0]) < first],
+                answers=[answer for answer in message.answers if key(answer.part) < first],
+            )
+            yield shown
+            rest = message._replace(
+                texts=message.texts if len(shown.texts) < len(message.texts) else (),
+                answers=[answer for answer in message.answers if answer not in shown.answers],
+            )
+        for turn in turns_of_message(rest):
+            talk.withdrawn[turn.role, turn.time] = UNDONE
+
+
+def _without_replays(messages: Iterable[StoredMessage], talk: Talk) -> Iterator[StoredMessage]:
+    """Messages less those that opencode sent again, because the provider had refused them.
+
+    Such a one follows the summary of a compaction marked `overflow`, has the words of the
+    last question, and that question has no answer. Who repeats himself is heard twice.
+    """
+    question: object = None
+    is_open = asked = summed_up = False
+    for message in messages:
+        if message.overflow:
+            asked, summed_up = is_open, False
+        elif message.role is None:
+            summed_up = summed_up or asked
+        elif message.role == "assistant" and (message.texts or message.answers):
+            is_open = asked = summed_up = False
+        elif message.role == "user" and message.texts:
+            words = [text for _, text in message.texts]
+            if summed_up and words == question:
+                asked = summed_up = False
+                talk.withdrawn[message.role, message.time] = REPLAYED
+                continue
+            else:
+                question, is_open, asked, summed_up = words, True, False, False
+        yield message
