@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from mempalace_toolkit.errors import WriteUndoneError
+from mempalace_toolkit.errors import DamageLeftError, MempalaceError, WriteUndoneError
+
+_LEAST_ROOM = 1 << 16
+_SQLITE_FULL = 13
+_TOLD_FULL = re.compile(
+    r"no space left|disk is full|disk quota|file too large|os error (28|122|27)\b", re.IGNORECASE
+)
 
 
 def private_folder(folder: Path) -> Path:
@@ -30,6 +40,47 @@ def write_undone(path: Path, error: OSError) -> WriteUndoneError:
     )
 
 
-def is_full(error: OSError) -> bool:
+def is_full(error: BaseException) -> bool:
     """Whether there was no room: on the disk, in a quota, or below a limit on files."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == _SQLITE_FULL
+
+
+def no_room(folder: Path, told: str = "") -> bool:
+    """Whether a disk was full: another program says so, or the disk of `folder` is now."""
+    if _TOLD_FULL.search(told):
+        return True
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _LEAST_ROOM
+
+
+@contextmanager
+def told_as_full(folder: Path) -> Iterator[None]:
+    """Raise WriteUndoneError where what failed in the block failed for want of room.
+
+    A child that has met a full disk ends in many ways; the disk itself tells why. The block is
+    to be inside of what removes half-written files.
+    """
+    try:
+        yield
+    except (MempalaceError, DamageLeftError) as error:
+        if not no_room(folder, error.message):
+            raise
+        raise disk_full(folder, error.message) from error
+    except Exception as error:
+        if not is_full(error):
+            raise
+        raise disk_full(folder, str(error)) from error
+
+
+def disk_full(folder: Path, told: str = "") -> WriteUndoneError:
+    """The error for a write for which there was no room."""
+    reason = f" ({told})" if told else ""
+    return WriteUndoneError(
+        f"{folder}: the disk is full{reason}",
+        "free some space, then run again: nothing was lost",
+    )

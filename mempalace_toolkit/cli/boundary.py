@@ -9,9 +9,17 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 
 from mempalace_toolkit.cli.interruption import Terminated, obey_sigterm
-from mempalace_toolkit.errors import SCHEMA_VERSION, ExitCode, ToolkitError, error_status
+from mempalace_toolkit.errors import (
+    SCHEMA_VERSION,
+    ExitCode,
+    ToolkitError,
+    WriteUndoneError,
+    error_status,
+)
+from mempalace_toolkit.files import disk_full, is_full
 
 
 def end_with(command: str, as_json: bool, verbose: int, work: Callable[[], int]) -> int:
@@ -22,23 +30,53 @@ def end_with(command: str, as_json: bool, verbose: int, work: Callable[[], int])
     _make_printable(as_json)
     obey_sigterm()
     try:
-        return work()
+        code = work()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except ToolkitError as error:
-        if verbose > 1:
-            traceback.print_exc()
-        if as_json:
-            print_json(failure(command, error))
-        tell(f"{command}: {error.message}")
-        if error.hint:
-            tell(f"  {error.hint}")
-        return error.exit_code
+        return _tell_failure(command, as_json, verbose, error)
     except KeyboardInterrupt as interruption:
         ended = "ended by SIGTERM" if isinstance(interruption, Terminated) else "interrupted"
         tell(f"{command}: {ended}; what was begun is made up for by the next run")
         return exit_of_interruption(interruption)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_stdout()
         return ExitCode.OK
+    except Exception as error:
+        if not is_full(error):
+            raise
+        return _tell_failure(command, as_json, verbose, _undone(error))
+
+
+def _tell_failure(command: str, as_json: bool, verbose: int, error: ToolkitError) -> int:
+    if verbose > 1:
+        traceback.print_exc()
+    if as_json:
+        try:
+            print_json(failure(command, error))
+        except OSError:  # nowhere to answer; the line below and the status say it
+            _give_up_stdout()
+    tell(f"{command}: {error.message}")
+    if error.hint:
+        tell(f"  {error.hint}")
+    return error.exit_code
+
+
+def _undone(error: Exception) -> WriteUndoneError:
+    """The expected failure for a write that found no room, be it to a file or to stdout."""
+    place = Path(getattr(error, "filename", None) or "the file that was being written")
+    try:
+        sys.stdout.flush()
+    except OSError:
+        place = Path("standard output")
+        _give_up_stdout()
+    return disk_full(place, str(error))
+
+
+def _give_up_stdout() -> None:
+    """Let what is still to be printed go nowhere, so that the end of the process is quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _make_printable(as_json: bool) -> None:

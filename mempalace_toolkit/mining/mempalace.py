@@ -27,6 +27,12 @@ LEAST_VERSION = (3, 11)
 OWN_PYTHON = (sys.executable, "-P")
 """Our interpreter, without the current folder on its path: a `json.py` in a home is no module."""
 
+# Forwarded to a hub, a mine would wait for the palace that we hold for it.
+_SETTLED = {
+    "ANONYMIZED_TELEMETRY": "False",
+    "PYTHONUNBUFFERED": "1",
+    "MEMPALACE_HUB_FORWARD": "0",
+}
 _FILED_LINE = re.compile(rb"^  [+=] \[", re.MULTILINE)
 _CAUSE_LINE = re.compile(r"^mempalace: (.{1,300})", re.MULTILINE)
 
@@ -193,14 +199,13 @@ class _Child:
     ) -> None:
         self._setting = setting
         self._tail = b""
-        settled = {"ANONYMIZED_TELEMETRY": "False", "PYTHONUNBUFFERED": "1"}
         try:
             self._process = subprocess.Popen(
                 argv,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**setting.environment, **settled},
+                env={**setting.environment, **_SETTLED},
                 pass_fds=(setting.lock, *keep),
                 start_new_session=True,
             )
@@ -287,7 +292,7 @@ def search(
     argv = [*program, "--palace", str(palace), "search", question, "--results", str(hits)]
     try:
         answer = subprocess.run(
-            argv, capture_output=True, text=True, timeout=300, env=dict(environment)
+            argv, capture_output=True, text=True, timeout=300, env={**environment, **_SETTLED}
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise MempalaceError(f"mempalace search failed: {error}", "try it by hand") from error

@@ -171,15 +171,18 @@ def _copy(palace: PalaceLocation, closing: ExitStack) -> Path:
     before = _state(palace.database)
     try:
         folder = tempfile.TemporaryDirectory(prefix="mempalace-toolkit-")
-        scratch = Path(closing.enter_context(folder))
-        target = scratch / palace.database.name
+    except OSError as error:
+        raise write_undone(Path("the folder for temporary files"), error) from error
+    scratch = Path(closing.enter_context(folder))
+    target = scratch / palace.database.name
+    try:
         shutil.copyfile(palace.database, target)
         for suffix in _BESIDE:
             with suppress(FileNotFoundError):
                 shutil.copyfile(_beside(palace.database, suffix), _beside(target, suffix))
     except OSError as error:
         if is_full(error):
-            raise write_undone(Path(error.filename2 or tempfile.gettempdir()), error) from error
+            raise write_undone(scratch, error) from error
         raise
     if _state(palace.database) != before:
         raise moved(palace)

@@ -6,6 +6,7 @@ palace folder, where a container and its host that share the palace meet on one 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -15,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mempalace_toolkit.errors import PalaceBusyError, WriteUndoneError
-from mempalace_toolkit.files import private_folder
+from mempalace_toolkit.files import is_full, private_folder, write_undone
 
 LOCK_NAME = ".mempalace-toolkit.lock"
 _POLL_SECONDS = 0.1
@@ -33,8 +34,7 @@ def palace_lock(palace: Path, home: Path, wait: float, holder: str) -> Iterator[
     deadline = time.monotonic() + wait
     try:
         _retry_until(deadline, lambda: _try_own(descriptor, palace))
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"PID {os.getpid()} ({holder})".encode(), 0)
+        write_holder(descriptor, f"PID {os.getpid()} ({holder})", 0, palace / LOCK_NAME)
         _retry_until(deadline, lambda: _probe_mempalace(palace, home))
         yield descriptor
     finally:
@@ -67,10 +67,26 @@ def _open_lock(palace: Path) -> int:
     try:
         return os.open(palace / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
+        if is_full(error):
+            raise write_undone(palace / LOCK_NAME, error) from error
         raise WriteUndoneError(
             f"cannot use {palace} as a palace: {error.strerror or error}",
             "name a folder that you may write to with --palace",
         ) from error
+
+
+def write_holder(descriptor: int, holder: str, at: int, file: Path) -> None:
+    """Name the holder in a lock's file, from this byte on. Raises WriteUndoneError.
+
+    What is there is written over before the file is cut: on a full disk its block stays ours.
+    """
+    content = holder.encode()
+    try:
+        if os.pwrite(descriptor, content, at) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.ftruncate(descriptor, at + len(content))
+    except OSError as error:
+        raise write_undone(file, error) from error
 
 
 def _retry_until(deadline: float, attempt: Callable[[], None]) -> None:

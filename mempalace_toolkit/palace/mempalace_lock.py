@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mempalace_toolkit.errors import PalaceBusyError
 from mempalace_toolkit.files import private_folder, write_undone
-from mempalace_toolkit.palace.lock import mempalace_holder
+from mempalace_toolkit.palace.lock import mempalace_holder, write_holder
 from mempalace_toolkit.palace.open_elsewhere import refuse_while_open_elsewhere
 
 _HOLDER_AT = 1  # byte 0 is MemPalace's own, see mempalace/palace/palace_lock.py
@@ -39,8 +39,7 @@ def hold_mempalace_lock(palace: Path, home: Path) -> Iterator[int]:
                 f"the palace {palace} is held by {holder}",
                 "wait for it to end, or stop it, then run again",
             ) from error
-        os.ftruncate(descriptor, _HOLDER_AT)
-        os.pwrite(descriptor, f"{os.getpid()} mempalace-toolkit repair".encode(), _HOLDER_AT)
+        write_holder(descriptor, f"{os.getpid()} mempalace-toolkit repair", _HOLDER_AT, file)
         refuse_while_open_elsewhere(palace)
         yield descriptor
     finally:

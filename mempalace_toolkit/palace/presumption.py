@@ -79,8 +79,10 @@ def presume(
             return None
         given = (files.id_map.labels.get(drawer, 0) for drawer in record.ids)
         mapped = np.fromiter(given, np.int64, len(record.ids))
-    targets = np.flatnonzero(current)
     ranked = live[np.argsort(labels[live], kind="stable")]
+    if not mapped.any():  # an older index lacks the drawers that were added last
+        current = current & (np.arange(len(current)) < len(ranked))
+    targets = np.flatnonzero(current)
     most = len(ranked) - 1 - int(targets[-1]) if len(targets) else -1
     if most < 0 or len(np.unique(labels[live])) != len(live):
         return None

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mempalace_toolkit.errors import DamageLeftError
-from mempalace_toolkit.files import write_undone
+from mempalace_toolkit.files import told_as_full, write_undone
 from mempalace_toolkit.palace.check import check_palace
 from mempalace_toolkit.palace.database_plan import DatabasePlan
 from mempalace_toolkit.palace.drawers import roll_back_journal
@@ -171,8 +171,9 @@ def run_steps(work: Work, steps: Sequence[Step]) -> None:
     """Run the steps in order; whatever stops them, what was done is undone, last first."""
     with work.undo:
         try:
-            for name, step in steps:
-                work.setting.before_step(name)
-                step(work)
+            with told_as_full(work.palace.path):
+                for name, step in steps:
+                    work.setting.before_step(name)
+                    step(work)
         except OSError as error:
             raise write_undone(Path(error.filename or work.palace.path), error) from error

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mempalace_toolkit.palace.pairing import paired
 from mempalace_toolkit.palace.presumption import Presumption, presume
 from mempalace_toolkit.palace.quarantine import list_quarantined
 from mempalace_toolkit.palace.raw_files import release
@@ -112,9 +113,12 @@ def salvage(
         return found
     _take_from_queue(found)
     live: SegmentFiles | None = None
-    for folder, origin in _folders(palace, record):
+    folders = list(_folders(palace, record))
+    for folder, origin in folders:
         if folder.is_dir() and not np.all(found.origin):
-            files = _take_from_folder(found, folder, origin, map_wrong, mapped)
+            files = read_segment(folder, dimension, mapped)
+            files = paired(files, folders[0][0], [one for one, _ in folders[1:]], dimension)
+            _take_from_folder(found, files, origin, map_wrong)
             live = files if origin == LIVE else live
     watermark = record.vector_watermark
     if live is not None and watermark is not None and len(found.missing()):
@@ -159,17 +163,13 @@ def _take_from_queue(found: Salvage) -> None:
             found.origin[place] = QUEUE
 
 
-def _take_from_folder(
-    found: Salvage, folder: Path, origin: int, map_wrong: bool, mapped: bool
-) -> SegmentFiles:
-    files = read_segment(folder, found.dimension, mapped)
+def _take_from_folder(found: Salvage, files: SegmentFiles, origin: int, map_wrong: bool) -> None:
     if files.elements is None:
-        return files
+        return
     reach = reach_of(found.record, files, origin == LIVE, map_wrong)
     if reach is not None:
         wanted = np.flatnonzero((found.origin == NOWHERE) & _proven(reach, found.record))
-        take(found, wanted, reach.elements[wanted], (folder, files.elements), origin)
-    return files
+        take(found, wanted, reach.elements[wanted], (files.folder, files.elements), origin)
 
 
 def take(

@@ -81,6 +81,7 @@ def settled(environment: Mapping[str, str]) -> dict[str, str]:
         **environment,
         "ANONYMIZED_TELEMETRY": "False",
         "PYTHONUNBUFFERED": "1",
+        "MEMPALACE_HUB_FORWARD": "0",  # a hub would wait for the lock that we hold
         "PYTHONPATH": str(PACKAGES),
     }
 

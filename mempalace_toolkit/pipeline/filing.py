@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import IO
 
 from mempalace_toolkit.errors import MempalaceError, PalaceBusyError
+from mempalace_toolkit.files import disk_full, no_room
 from mempalace_toolkit.mining.filing import (
     Filing,
     folder_of,
@@ -126,6 +127,9 @@ def _raise_failures(
             f"the palace {request.palace.path} is held by {holder}",
             "wait for it to end, or stop it, then run again: the pages are kept",
         )
+    causes = " ".join(result.cause for result in failed)
+    if failed and no_room(request.palace.path, causes):
+        raise disk_full(request.palace.path, causes)
     told = [f"wing {result.job.wing}: mempalace mine {result.describe()}" for result in failed]
     told += [f"{folder}: {text}" for folder, text in failures.items()]
     raise MempalaceError("; ".join(told[:3]), "see the log, then run again: the pages are kept")
