@@ -15,6 +15,7 @@ from mempalace_toolkit.sessions.opencode import open_store
 
 CASES = Path(__file__).parents[1] / "fixtures" / "cases"
 EXACT = [
+    "oc-import-missed-a-project",
     "oc-overflow-replay",
     "oc-removed-worktree",
     "oc-rollover-undo",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from mempalace_toolkit.sessions.model import StoreFinding
 from mempalace_toolkit.sessions.opencode.connection import Snapshot, beside, file_state
+from mempalace_toolkit.sessions.opencode.decoding import millis_of, text_of
 from mempalace_toolkit.sessions.opencode.listing import Listing, list_sessions
 from mempalace_toolkit.sessions.opencode.messages import Problems, findings_of
 from mempalace_toolkit.sessions.opencode.reading import SessionReader
@@ -48,6 +50,31 @@ class DatabaseSource:
         """The ids of all sessions, old and new."""
         return self._snapshot.run(lambda db: frozenset(self._ids(db)))
 
+    def project_ids(self) -> frozenset[str] | None:
+        """The projects it knows; None where it has no table of them."""
+        if not self._schema.has("project"):
+            return None
+        rows = self._snapshot.run(lambda db: db.execute("select id from project").fetchall())
+        return frozenset(text_of(row[0]) or "" for row in rows)
+
+    def message_times(self, session: str) -> dict[str, int]:
+        """The ids of a session's messages, old and new, with the times of their rows."""
+        rows = self._messages("id, time_created", session)  # both are in the index
+        return {text_of(row[0]) or "": millis_of(row[1]) for row in rows}
+
+    def message_changes(self, session: str) -> list[tuple[str, int, int]]:
+        """The same with the times of their last change."""
+        rows = self._messages("id, time_created, time_updated", session)
+        return [(text_of(row[0]) or "", millis_of(row[1]), millis_of(row[2])) for row in rows]
+
+    def _messages(self, columns: str, session: str) -> list[tuple[object, ...]]:
+        found = []
+        for table in ("message", "session_message"):
+            if self._schema.has(table):
+                query = f"select {columns} from {table} where session_id = ?"  # noqa: S608
+                found += self._snapshot.run(partial(_fetched, query, session))
+        return found
+
     def stamp(self) -> str:
         """Times and sizes of the database and its -wal."""
         return repr((file_state(self._file), file_state(beside(self._file, "-wal"))))
@@ -83,3 +110,7 @@ class DatabaseSource:
             text = f"{listing.orphans}: sessions are gone but messages of theirs are left; not read"
             found.append(StoreFinding("orphan_message", text, str(self.path)))
         return tuple(found)
+
+
+def _fetched(query: str, value: str, db: sqlite3.Connection) -> list[tuple[object, ...]]:
+    return db.execute(query, (value,)).fetchall()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.model import StoreFinding
 from mempalace_toolkit.sessions.opencode.database import DatabaseSource
+from mempalace_toolkit.sessions.opencode.imported import ImportedStorage
 from mempalace_toolkit.sessions.opencode.location import expand
 from mempalace_toolkit.sessions.opencode.source import Source
 from mempalace_toolkit.sessions.opencode.storage import StorageSource
@@ -27,14 +28,13 @@ class Opened:
 def open_sources(paths: Sequence[Path]) -> Opened:
     """Open what can be opened; raises the first failure if nothing can.
 
-    A `storage/` folder is left unread where a database has any of its sessions: opencode
-    imported it, and what has been deleted since still lies there. Beside a database that
-    cannot be read nobody knows, so it is left unread as well.
+    Of a `storage/` folder only the rest is read where a database has any of its sessions:
+    opencode imported it, and what has been deleted since still lies there. Beside a database
+    that cannot be read nobody knows, so all of it is left unread.
     """
     failures: list[StoreUnreadableError] = []
     databases: dict[Path, DatabaseSource] = {}
     folders: dict[Path, StorageSource] = {}
-    imported: set[str] = set()
     unknown: set[Path] = set()
     for path in _expanded(paths, failures):
         place = path.resolve()
@@ -45,24 +45,55 @@ def open_sources(paths: Sequence[Path]) -> Opened:
                 folders[place] = StorageSource(path)
             else:
                 database = DatabaseSource(path)
-                imported |= database.session_ids()
+                database.session_ids()  # what cannot be read shall show now
                 databases[place] = database
         except StoreUnreadableError as error:
             failures.append(error)
             unknown.add(place.parent / "storage")
-    findings: list[StoreFinding] = []
-    stale = []
+    opened = _Storage()
     for place, folder in folders.items():
-        reasons = _why_unread(folder, imported, place in unknown)
-        if reasons is not None:
-            stale.append(place)
-            findings += reasons
-    live = [folder for place, folder in folders.items() if place not in stale]
-    sources: list[Source] = [*databases.values(), *live]
+        opened.add(folder, list(databases.values()), is_unknown=place in unknown)
+    sources: list[Source] = [*databases.values(), *opened.sources]
     if failures and not sources:
         raise failures[0]
-    unread = tuple(folders[place].path for place in stale)
-    return Opened(sources, unread, tuple(failures), tuple(findings))
+    return Opened(sources, tuple(opened.unread), tuple(failures), tuple(opened.findings))
+
+
+@dataclass(slots=True)
+class _Storage:
+    """The `storage/` folders, sorted into those to read and those to leave."""
+
+    sources: list[Source] = field(default_factory=list)
+    unread: list[Path] = field(default_factory=list)
+    findings: list[StoreFinding] = field(default_factory=list)
+
+    def add(
+        self, folder: StorageSource, databases: list[DatabaseSource], *, is_unknown: bool
+    ) -> None:
+        sessions = folder.session_ids()
+        if is_unknown and sessions:
+            text = f"{len(sessions)}: sessions wait until the database beside them can be read"
+            self._leave(folder, StoreFinding("storage_withheld", text, str(folder.path)))
+        elif not any(sessions & database.session_ids() for database in databases):
+            self.sources.append(folder)
+        else:
+            self._add_imported(folder, ImportedStorage(folder, databases))
+
+    def _add_imported(self, folder: StorageSource, rest: ImportedStorage) -> None:
+        if rest.deleted:
+            text = (
+                f"{rest.deleted}: sessions of an imported folder are not in the database "
+                "(deleted); not read"
+            )
+            self.findings.append(StoreFinding("storage_imported", text, str(folder.path)))
+        if rest.is_spent:
+            self.unread.append(folder.path)
+        else:
+            self.sources.append(rest)
+
+    def _leave(self, folder: StorageSource, finding: StoreFinding) -> None:
+        self.unread.append(folder.path)
+        self.findings.append(finding)
 
 
 def _expanded(paths: Sequence[Path], failures: list[StoreUnreadableError]) -> list[Path]:
@@ -73,20 +104,3 @@ def _expanded(paths: Sequence[Path], failures: list[StoreUnreadableError]) -> li
         except StoreUnreadableError as error:
             failures.append(error)
     return found
-
-
-def _why_unread(
-    folder: StorageSource, imported: set[str], is_unknown: bool
-) -> list[StoreFinding] | None:
-    """None for a live folder; else what there is to say about leaving it out."""
-    sessions = folder.session_ids()
-    left = len(sessions - imported)
-    if is_unknown and sessions:
-        text = f"{len(sessions)}: sessions wait until the database beside them can be read"
-        return [StoreFinding("storage_withheld", text, str(folder.path))]
-    if left == len(sessions):
-        return None
-    if not left:
-        return []
-    text = f"{left}: sessions of an imported folder are not in the database (deleted); not read"
-    return [StoreFinding("storage_imported", text, str(folder.path))]

@@ -34,7 +34,14 @@ class Reading:
     withdrawn: Mapping[Mark, str] = field(default_factory=dict)
 
 
-class Source(Protocol):
+class Readable(Protocol):
+    """What a listed session is read from. Raises StoreUnreadableError."""
+
+    def read(self, entry: Entry) -> Reading:
+        """One session's visible turns."""
+
+
+class Source(Readable, Protocol):
     """One opened database or storage folder. Every method raises StoreUnreadableError."""
 
     @property
@@ -47,9 +54,6 @@ class Source(Protocol):
 
     def entries(self) -> list[Entry]:
         """Every session of this source."""
-
-    def read(self, entry: Entry) -> Reading:
-        """One session's visible turns."""
 
     def session_ids(self) -> frozenset[str]:
         """The ids alone, faster than `entries`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +54,16 @@ class StorageSource:
 
     def entries(self) -> list[Entry]:
         """Every session file that can be read."""
+        return self._entries(self._session_files())
+
+    def entries_of(self, sessions: Collection[str]) -> list[Entry]:
+        """The same for some sessions only."""
+        return self._entries(file for file in self._session_files() if file.stem in sessions)
+
+    def _entries(self, files: Iterable[Path]) -> list[Entry]:
         found: dict[str, Entry] = {}
         complaints = []
-        for file in self._session_files():
+        for file in files:
             try:
                 entry = self._entry(file)
             except (MalformedError, OSError):
@@ -69,8 +76,8 @@ class StorageSource:
         self.findings = tuple(complaints)
         return list(found.values())
 
-    def read(self, entry: Entry) -> Reading:
-        """One session's visible turns."""
+    def read(self, entry: Entry, wanted: Callable[[StoredMessage], bool] | None = None) -> Reading:
+        """One session's visible turns, or those of the messages that are `wanted`."""
         problems: Problems = Problems()
         revert = parse_revert(entry.revert, problems)
         messages = []
@@ -80,7 +87,10 @@ class StorageSource:
             except (MalformedError, OSError):
                 problems["malformed_message"] += 1
         messages.sort(key=lambda message: (message.order, message.id))
-        talk = visible_talk(messages, cut_of(revert, messages, problems))
+        cut = cut_of(revert, messages, problems)
+        if wanted is not None:
+            messages = [message for message in messages if wanted(message)]
+        talk = visible_talk(messages, cut)
         findings = findings_of(problems, str(self.path), entry.ref.id)
         return Reading(talk.turns, findings, talk.withdrawn)
 
@@ -95,6 +105,24 @@ class StorageSource:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def projects(self) -> dict[str, str]:
+        """Every session with the project in whose folder it lies."""
+        return {file.stem: file.parent.name for file in self._session_files()}
+
+    def message_ids(self, session: str) -> frozenset[str]:
+        """The ids of a session's messages, by the names of their files."""
+        return frozenset(file.stem for file in self._message_files(session))
+
+    def begun_after(self, sessions: Collection[str], moment: int | None) -> set[str]:
+        """Those of the sessions that were made later; none where there is no moment."""
+        if moment is None:
+            return set()
+        return {one.ref.id for one in self.entries_of(sessions) if one.ref.created > moment}
+
+    def state(self, session: str) -> object:
+        """What differs whenever the session's messages or parts may have changed."""
+        return self._state(session)
 
     def _session_files(self) -> list[Path]:
         return sorted(self.path.glob("session/*/*.json"))
@@ -172,9 +200,9 @@ class StorageSource:
 
 
 def names_stamp(path: Path) -> str:
-    """Differs whenever a session's file in a storage folder came or went."""
-    folders = [path, path / "session", *sorted(path.glob("session/*"))]
-    return key_of([(folder.name, file_state(folder)) for folder in folders])
+    """Differs whenever a session's or a message's file in a storage folder came or went."""
+    folders = [path, path / "session", *path.glob("session/*"), *path.glob("message/*")]
+    return key_of([(str(folder), file_state(folder)) for folder in sorted(folders)])
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from typing import Self
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.model import Session, SessionRef, StoreFinding, Turn
 from mempalace_toolkit.sessions.opencode.forks import ForkGroups, RecentTurns, leading_run
+from mempalace_toolkit.sessions.opencode.imported import Continued, ImportedStorage
 from mempalace_toolkit.sessions.opencode.opening import open_sources
-from mempalace_toolkit.sessions.opencode.source import Entry, Source, key_of
+from mempalace_toolkit.sessions.opencode.source import Entry, Readable, Source, key_of
 from mempalace_toolkit.sessions.opencode.storage import names_stamp
 
-Listed = dict[str, tuple[Entry, Source]]
+Listed = dict[str, tuple[Entry, Readable]]
 
 
 def open_store(paths: Sequence[Path]) -> OpencodeStore:
@@ -116,6 +117,9 @@ class OpencodeStore:
                     findings.append(_duplicate(entry, other[0]))
                 if other is None or entry.ref.updated > other[0].ref.updated:
                     listed[entry.ref.id] = (entry, source)
+        for source in self._sources:
+            if isinstance(source, ImportedStorage):
+                _continue(listed, source)
         self._union_findings = tuple(findings)
         order = sorted(listed.values(), key=lambda item: (item[0].ref.created, item[0].ref.id))
         self._forks = ForkGroups(entry for entry, _ in order)
@@ -161,6 +165,15 @@ class OpencodeStore:
     def _turns(self, entry: Entry) -> list[Turn]:
         assert self._listed is not None
         return self._listed[entry.ref.id][1].read(entry).turns
+
+
+def _continue(listed: Listed, folder: ImportedStorage) -> None:
+    """Let sessions that went on in an imported folder be read from both places."""
+    for session, rest in folder.continued().items():
+        if session in listed:
+            entry, database = listed[session]
+            both = Continued(database, folder, rest)
+            listed[session] = (both.joined(entry), both)
 
 
 def _named_as_in(original: list[Turn], turns: list[Turn]) -> list[Turn]:
