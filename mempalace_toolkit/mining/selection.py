@@ -13,6 +13,7 @@ from mempalace_toolkit.mining.ledger import Ledger, RecordedPage, RecordedSessio
 from mempalace_toolkit.mining.lost import LostPages
 from mempalace_toolkit.mining.plan import UNDECIDED, SessionPlan, plan_session, skip_session
 from mempalace_toolkit.sessions.model import (
+    MOVED_FOLDER,
     Agent,
     Session,
     SessionRef,
@@ -20,7 +21,12 @@ from mempalace_toolkit.sessions.model import (
     StoreFinding,
     is_meant,
 )
-from mempalace_toolkit.transcripts.wing import mapped_wing, normalise_wing, project_wing
+from mempalace_toolkit.transcripts.wing import (
+    mapped_wing,
+    normalise_wing,
+    project_wing,
+    standing_folder,
+)
 
 SUBAGENT = "sub-agent"
 """Why a session that another one spawned is passed by."""
@@ -62,6 +68,14 @@ class Selection:
         """A digest of all that changes what a complete run does."""
         told = repr((self.wing, self.include_subagents, sorted(self.wings.items())))
         return blake2b(told.encode(), digest_size=8).hexdigest()
+
+    def untold(self, findings: Sequence[StoreFinding]) -> list[StoreFinding]:
+        """The store's findings less those that `wings` has settled."""
+        return [
+            one
+            for one in findings
+            if one.kind != MOVED_FOLDER or mapped_wing(one.path, self.wings) is None
+        ]
 
     def covers(self, ref: SessionRef) -> bool:
         """Whether the session is within what was asked for."""
@@ -222,5 +236,7 @@ def _wing(ref: SessionRef, before: RecordedSession | None, selection: Selection)
     mapped = mapped_wing(ref.directory, selection.wings)
     if mapped is not None:
         return mapped
-    placed = before is not None and before.wing != UNDECIDED
-    return before.wing if before and placed else project_wing(ref.directory)
+    if before is not None and before.wing != UNDECIDED:
+        return before.wing
+    folder = standing_folder(ref.directory, ref.repository)
+    return mapped_wing(folder, selection.wings) or project_wing(folder)

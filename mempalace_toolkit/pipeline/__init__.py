@@ -46,7 +46,7 @@ def survey(store: Store, request: RunRequest) -> RunReport:
             scope = scope_of(ledger, request)
             for plan in plan_sessions(store, ledger, request.selection, scope, report.findings):
                 report.sessions.append(SessionLine.of(plan))
-    note_store(report, store)
+    note_store(report, store, request)
     return report
 
 

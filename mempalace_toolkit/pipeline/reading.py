@@ -68,7 +68,7 @@ def write_pages(
         observer.advance()
         writer.write(plan)
     writer.record()
-    note_store(report, store)
+    note_store(report, store, request)
     if not request.selection.narrowed:
         with ledger.writing():
             ledger.record_present(signed(store, request)[0], request.agent, scope.listed)
@@ -76,9 +76,9 @@ def write_pages(
             stand_in(ledger, request.spool, scope.lost.lost, scope.listed)
 
 
-def note_store(report: RunReport, store: Store) -> None:
+def note_store(report: RunReport, store: Store, request: RunRequest) -> None:
     """What was wrong with the store, and with a session that was asked for by name."""
-    report.findings += store.findings
+    report.findings += request.selection.untold(store.findings)
     report.error = next(iter(store.failures), None)
 
 

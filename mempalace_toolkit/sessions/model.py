@@ -14,6 +14,9 @@ Role = Literal["user", "assistant"]
 Mark = tuple[Role, int]
 """What names a stored message across readings: who said it, and when (ms since the epoch)."""
 
+MOVED_FOLDER = "folder_moved"
+"""A finding whose path is gone, while its project is elsewhere; `[wings]` settles it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:

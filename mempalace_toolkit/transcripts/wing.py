@@ -36,6 +36,16 @@ def mapped_wing(directory: str, wings: Mapping[str, str]) -> str | None:
     return None
 
 
+def standing_folder(directory: str, repository: str) -> str:
+    """The folder that tells the project: `directory`, or `repository` where it is gone."""
+    if not repository or repository == directory or not directory.startswith("/"):
+        return directory
+    try:
+        return directory if Path(directory).exists() else repository
+    except (OSError, ValueError):
+        return directory
+
+
 def project_wing(directory: str) -> str:
     """The wing for talk that took place in `directory`, by the project it belongs to.
 

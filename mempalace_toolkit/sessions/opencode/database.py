@@ -12,6 +12,7 @@ from mempalace_toolkit.sessions.opencode.connection import Snapshot, beside, fil
 from mempalace_toolkit.sessions.opencode.decoding import millis_of, text_of
 from mempalace_toolkit.sessions.opencode.listing import Listing, list_sessions
 from mempalace_toolkit.sessions.opencode.messages import Problems, findings_of
+from mempalace_toolkit.sessions.opencode.projects import moved_finding
 from mempalace_toolkit.sessions.opencode.reading import SessionReader
 from mempalace_toolkit.sessions.opencode.removed import is_indexed
 from mempalace_toolkit.sessions.opencode.schema import Schema, recognise
@@ -109,6 +110,7 @@ class DatabaseSource:
         if listing.orphans:
             text = f"{listing.orphans}: sessions are gone but messages of theirs are left; not read"
             found.append(StoreFinding("orphan_message", text, str(self.path)))
+        found += [moved_finding(moved) for moved in listing.moved]
         return tuple(found)
 
 

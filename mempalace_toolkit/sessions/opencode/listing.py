@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from mempalace_toolkit.sessions.model import SessionRef
 from mempalace_toolkit.sessions.opencode.decoding import millis_of, text_of
+from mempalace_toolkit.sessions.opencode.projects import Moved, Projects, read_projects
 from mempalace_toolkit.sessions.opencode.schema import Schema
 from mempalace_toolkit.sessions.opencode.source import Entry, key_of
 
@@ -27,7 +28,7 @@ select max(time_updated) from part where message_id = (
 """
 _ORPHANS = "select count(distinct session_id) from {table} where {conditions}"
 _READER = 2  # raised when the same rows are read differently, so that they are read again
-_OPTIONAL = ("parent_id", "revert", "time_archived", "fork_session_id")
+_OPTIONAL = ("parent_id", "revert", "time_archived", "fork_session_id", "project_id")
 
 Values = tuple[object, ...]
 
@@ -44,6 +45,7 @@ class SessionRow(NamedTuple):
     revert: object
     archived: object
     forked_from: object
+    project: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Listing:
     in_v2: frozenset[str]
     nameless: int
     orphans: int
+    moved: tuple[Moved, ...]
 
 
 def list_sessions(connection: sqlite3.Connection, schema: Schema, source: str) -> Listing:
@@ -61,6 +64,7 @@ def list_sessions(connection: sqlite3.Connection, schema: Schema, source: str) -
     entries: dict[str, Entry] = {}
     in_v2: set[str] = set()
     nameless = 0
+    projects = read_projects(connection, schema)
     for table in ("session_v2", "session"):
         queries = [_ROWS] if schema.has("session_message") else []
         if schema.has("message") and schema.has("part"):  # what 1.x said after a migration, too
@@ -71,11 +75,16 @@ def list_sessions(connection: sqlite3.Connection, schema: Schema, source: str) -
                 nameless += 1
             elif session not in entries:
                 counts = [_counted(connection, query, session) for query in queries]
-                entries[session] = _entry(row, source, counts)
+                entries[session] = _entry(row, source, counts, projects)
+                projects.note(row.project, entries[session].ref)
                 if table == "session_v2":
                     in_v2.add(session)
     return Listing(
-        list(entries.values()), frozenset(in_v2), nameless, _count_orphans(connection, schema)
+        list(entries.values()),
+        frozenset(in_v2),
+        nameless,
+        _count_orphans(connection, schema),
+        tuple(projects.moved()),
     )
 
 
@@ -110,7 +119,7 @@ def _count_orphans(connection: sqlite3.Connection, schema: Schema) -> int:
     return sum(connection.execute(query).fetchone()[0] for query in queries)
 
 
-def _entry(row: SessionRow, source: str, counts: list[Values]) -> Entry:
+def _entry(row: SessionRow, source: str, counts: list[Values], projects: Projects) -> Entry:
     firsts = [group[1] for group in counts if len(group) == 3 and group[0]]
     ref = SessionRef(
         agent="opencode",
@@ -123,6 +132,7 @@ def _entry(row: SessionRow, source: str, counts: list[Values]) -> Entry:
         source=source,
         parent=text_of(row.parent) or None,
         archived=millis_of(row.archived) > 0,
+        repository=projects.repository(row.project, text_of(row.directory) or ""),
     )
     first = min((millis_of(value) for value in firsts), default=None)
     return Entry(ref, first, text_of(row.forked_from) or None, row.revert)

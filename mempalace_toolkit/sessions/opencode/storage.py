@@ -24,6 +24,7 @@ from mempalace_toolkit.sessions.opencode.messages import (
     findings_of,
     in_order_of_parts,
 )
+from mempalace_toolkit.sessions.opencode.projects import main_folder
 from mempalace_toolkit.sessions.opencode.source import Entry, Reading, key_of
 from mempalace_toolkit.sessions.opencode.talk import (
     answer_of,
@@ -44,6 +45,7 @@ class StorageSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.findings: tuple[StoreFinding, ...] = ()
+        self._repositories: dict[str, str] = {}
         try:
             next(iter(os.scandir(path)), None)
         except OSError as error:
@@ -152,6 +154,7 @@ class StorageSource:
             source=str(self.path),
             parent=text_of(value.get("parentID")) or None,
             archived=millis_of(time.get("archived")) > 0,
+            repository=self._repository(file.parent.name),
         )
         return Entry(ref, self._first(session), None, value.get("revert"))
 
@@ -165,6 +168,16 @@ class StorageSource:
                 continue
             times.append(millis_of(_object(value.get("time")).get("created")))
         return min(times, default=None)
+
+    def _repository(self, project: str) -> str:
+        """The main folder of a project, by the file that opencode keeps of it."""
+        if project not in self._repositories:
+            try:
+                value, _ = parse_object((self.path / "project" / f"{project}.json").read_bytes())
+            except (MalformedError, OSError):
+                value = {}
+            self._repositories[project] = main_folder(project, text_of(value.get("worktree")))
+        return self._repositories[project]
 
     def _ends(self, session: str) -> list[Path]:
         """The files among which the first message is: ids grow with time, but wrap."""

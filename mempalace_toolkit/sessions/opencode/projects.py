@@ -1,0 +1,108 @@
+"""opencode's projects: the main folder of each, and folders of theirs that are gone."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from mempalace_toolkit.sessions.model import MOVED_FOLDER, SessionRef, StoreFinding
+from mempalace_toolkit.sessions.opencode.decoding import text_of
+from mempalace_toolkit.sessions.opencode.schema import Schema
+
+_GLOBAL = ("global", "")
+_WORKTREE = "git_worktree"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A folder that sessions name and that is gone, beside one of the same project."""
+
+    gone: str
+    present: str
+
+
+@dataclass(slots=True)
+class Projects:
+    """The projects of a database, by id. `_kinds` are their folders, with the type of each."""
+
+    _worktrees: dict[str, str] = field(default_factory=dict)
+    _kinds: dict[str, dict[str, str]] = field(default_factory=dict)
+    _used: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def repository(self, project: object, directory: str) -> str:
+        """The main folder of a session's project; empty where the session's is one itself.
+
+        A project is a root commit: two clones of it share one row, and only a worktree
+        belongs to the main folder of another.
+        """
+        name = text_of(project) or ""
+        kinds = self._kinds.get(name, {})
+        if kinds.get(directory, _WORKTREE) != _WORKTREE:
+            return ""
+        main = main_folder(name, self._worktrees.get(name))
+        if main and kinds.get(main) == _WORKTREE:
+            return next((folder for folder, kind in kinds.items() if kind != _WORKTREE), "")
+        return main
+
+    def note(self, project: object, ref: SessionRef) -> None:
+        """Remember that a session took place in a folder of a project."""
+        name = text_of(project) or ""
+        if name not in _GLOBAL and ref.directory.startswith("/"):
+            self._used.setdefault(name, {})[ref.directory] = ref.repository
+
+    def moved(self) -> Iterator[Moved]:
+        """Folders that are gone, where the same project is now in a folder of another name."""
+        for folders in self._used.values():
+            if len(folders) < 2:
+                continue
+            places = {repository or folder for folder, repository in folders.items()}
+            present = [folder for folder in folders if _is_there(folder)]
+            for place in sorted(places):
+                if any(_name(folder) == _name(place) for folder in present) or _is_there(place):
+                    continue
+                if present:
+                    yield Moved(place, present[-1])
+
+
+def read_projects(connection: sqlite3.Connection, schema: Schema) -> Projects:
+    """The projects that the database knows; none where it has no such table."""
+    projects = Projects()
+    if schema.has("project", "worktree"):
+        for row in connection.execute("select id, worktree from project"):
+            projects._worktrees[text_of(row[0]) or ""] = text_of(row[1]) or ""
+    if schema.has("project_directory", "type") and schema.has("project_directory", "project_id"):
+        rows = connection.execute("select project_id, directory, type from project_directory")
+        for project, directory, kind in rows:
+            kinds = projects._kinds.setdefault(text_of(project) or "", {})
+            kinds[text_of(directory) or ""] = text_of(kind) or ""
+    return projects
+
+
+def main_folder(project: str, worktree: str | None) -> str:
+    """The project's main folder; empty for the project of all that is in no repository."""
+    return "" if project in _GLOBAL or worktree in (None, "", "/") else worktree or ""
+
+
+def moved_finding(moved: Moved) -> StoreFinding:
+    """What to do if a folder was renamed: nothing is moved between wings unasked."""
+    name = PurePath(moved.present).name
+    return StoreFinding(
+        MOVED_FOLDER,
+        f"this folder is gone, and {moved.present} is of the same project. If it was renamed, "
+        f'add "{moved.gone}" = "{name}" to [wings] in the configuration: '
+        "then both have one wing",
+        moved.gone,
+    )
+
+
+def _is_there(folder: str) -> bool:
+    try:
+        return Path(folder).exists()
+    except (OSError, ValueError):
+        return True
+
+
+def _name(folder: str) -> str:
+    return PurePath(folder).name
