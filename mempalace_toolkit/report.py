@@ -17,6 +17,10 @@ if TYPE_CHECKING:  # numpy and the index checks take longer to load than a short
     from mempalace_toolkit.sessions.model import StoreFinding
 
 
+FATES = ("new", "grown", "rewritten", "withdrawn", "unchanged", "skipped")
+"""What can become of a session, in the order in which it is told."""
+
+
 class Observer(Protocol):
     """Who is told how a run goes on; the command line shows a bar or plain lines."""
 
@@ -29,7 +33,10 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SessionLine:
-    """One session in a report. `updated` is milliseconds since the epoch."""
+    """One session in a report. `updated` is milliseconds since the epoch.
+
+    `withdrawn` turns leave the palace, `kept` ones stay there though the store lost them.
+    """
 
     agent: str
     id: str
@@ -39,6 +46,8 @@ class SessionLine:
     updated: int
     action: Action
     reason: str
+    withdrawn: int
+    kept: int
 
     @classmethod
     def of(cls, plan: SessionPlan) -> SessionLine:
@@ -53,6 +62,8 @@ class SessionLine:
             updated=known.updated,
             action=plan.action,
             reason=plan.reason,
+            withdrawn=len(plan.withdrawn),
+            kept=known.kept,
         )
 
     def as_json(self) -> dict[str, object]:
@@ -83,7 +94,7 @@ class WingLine:
 class RunReport:
     """Everything a run has to tell. `seconds` is the time spent a stage.
 
-    `withdrawn` counts the pages that were taken out of the palace, because they were undone.
+    `withdrawn` counts the pages from which talk is taken because it was undone.
     `pruned` are the folders that earlier repairs had replaced, and that are gone now.
     """
 
@@ -105,6 +116,11 @@ class RunReport:
     log: str = ""
     error: ToolkitError | None = None
 
+    def note(self, plan: SessionPlan) -> None:
+        """Take in what becomes of one session."""
+        self.sessions.append(SessionLine.of(plan))
+        self.withdrawn += plan.withdrawn_pages
+
     @property
     def actions(self) -> Counter[str]:
         """How many sessions met which fate."""
@@ -120,7 +136,7 @@ class RunReport:
         """The one word for the run."""
         if self.error:
             return error_status(self.error)
-        changed = {"new", "grown", "rewritten"} & set(self.actions)
+        changed = {"new", "grown", "rewritten", "withdrawn"} & set(self.actions)
         done = (changed, self.wings, self.withdrawn, self.repairs, self.pruned)
         return "ok" if any(done) else "noop"
 
@@ -134,10 +150,7 @@ class RunReport:
             "palace": self.palace,
             "stores": list(self.stores),
             "searched": list(self.searched),
-            "counts": {
-                action: actions[action]
-                for action in ("new", "grown", "rewritten", "unchanged", "skipped")
-            },
+            "counts": {action: actions[action] for action in FATES},
             "sessions": [line.as_json() for line in listed],
             "wings": [line.as_json() for line in self.wings],
             "withdrawn": self.withdrawn,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 
-from mempalace_toolkit.report import RunReport, SessionLine
+from mempalace_toolkit.report import FATES, RunReport, SessionLine
 
 MOST_FINDINGS = 10
 
@@ -26,6 +26,8 @@ def session_table(lines: Sequence[SessionLine], width: int) -> str:
         title = line.title or "(untitled)"
         if line.reason:
             title = f"{line.reason}: {title}"
+        elif line.kept:
+            title = f"{line.kept} kept that the store lost: {title}"
         rows.append(
             f"{line.action:9} {fit(line.wing, wing_width)} {line.turns:6}"
             f" {local_time(line.updated):16} {fit(title, title_width).rstrip()}"
@@ -37,16 +39,37 @@ def dry_run_summary(report: RunReport) -> str:
     """What a run would do, in one or two lines."""
     actions = report.actions
     todo = sum(actions[name] for name in ("new", "grown", "rewritten"))
-    told = f"{counted(actions)}."
+    told = [f"{counted(actions)}."]
     if todo:
-        return f"{told}\nWould take {todo} session(s) into {report.palace}. Nothing was written."
-    return f"{told}\nNothing to do. Nothing was written."
+        told.append(f"Would take {todo} session(s) into {report.palace}.")
+    if report.withdrawn:
+        told.append(f"Would withdraw {_undone(report)}.")
+    told += _kept(report)
+    if not todo and not report.withdrawn:
+        told.append("Nothing to do.")
+    return "\n".join(told) + " Nothing was written."
+
+
+def _undone(report: RunReport) -> str:
+    """How much talk leaves because it was undone."""
+    turns = sum(line.withdrawn for line in report.sessions)
+    sessions = report.actions["withdrawn"]
+    if not sessions:
+        return f"{report.withdrawn} page(s) of what was undone"
+    return f"{turns} undone turn(s) of {sessions} session(s) from {report.withdrawn} page(s)"
+
+
+def _kept(report: RunReport) -> list[str]:
+    """How much talk stays that the store has no more; empty where there is none."""
+    lines = [line for line in report.sessions if line.kept]
+    turns = sum(line.kept for line in lines)
+    told = f"Kept: {turns} turn(s) of {len(lines)} session(s) that the store has no more."
+    return [told] if lines else []
 
 
 def counted(actions: Counter[str]) -> str:
     """`3 new, 1 grown, 40 unchanged`, without the fates that nobody met."""
-    order = ("new", "grown", "rewritten", "unchanged", "skipped")
-    told = [f"{actions[name]} {name}" for name in order if actions[name]]
+    told = [f"{actions[name]} {name}" for name in FATES if actions[name]]
     return ", ".join(told) or "no sessions"
 
 
@@ -63,7 +86,8 @@ def run_summary(report: RunReport, width: int) -> str:
             row = f"{fit(wing.wing, wing_width)} {wing.sessions:8} {wing.pages:6} {drawers:>8} "
             lines.append(row + fit(wing.result, max(10, width - len(row))).rstrip())
     if report.withdrawn:
-        lines.append(f"Withdrawn: {report.withdrawn} page(s) of what was undone.")
+        lines.append(f"Withdrawn: {_undone(report)}.")
+    lines += _kept(report)
     if report.drawers_after is not None:
         filed = report.filed or 0
         lines.append(f"Drawers: {filed} filed, {report.drawers_after} in the palace.")

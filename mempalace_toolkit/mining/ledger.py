@@ -19,7 +19,9 @@ class RecordedSession:
 
     `digest` names its first `turns` turns. `settled` is False while its last activity was so
     recent, when it was read, that it may have changed without its change key. `skipped` is
-    the reason for which it has no pages, empty where it has.
+    the reason for which it has no pages, empty where it has. `reader` is the version of the
+    rules by which it was read. `kept` counts the turns that its pages hold and its store has
+    no more.
     """
 
     agent: str
@@ -36,6 +38,8 @@ class RecordedSession:
     copied: int
     copied_from: str | None
     skipped: str
+    reader: int
+    kept: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ class Ledger(LedgerFile):
     def record_session(self, session: RecordedSession) -> None:
         """Replace what is known of a session."""
         self._db.execute(
-            f"insert or replace into sessions values({','.join('?' * 14)})",
+            f"insert or replace into sessions values({','.join('?' * 16)})",
             [getattr(session, name) for name in RecordedSession.__slots__],
         )
 

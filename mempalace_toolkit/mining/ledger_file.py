@@ -14,12 +14,12 @@ from mempalace_toolkit.files import private_folder
 PATIENCE_SECONDS = 30.0
 """How long to wait for another run that is writing to the ledger."""
 
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 create table sessions(
   agent text, id text, label text, wing text, title text, directory text, change_key text,
   turns int, digest text, updated int, settled int, copied int, copied_from text, skipped text,
-  primary key(agent, id)) without rowid;
+  reader int, kept int, primary key(agent, id)) without rowid;
 create table pages(
   path text primary key, agent text, session text, folder text, number int, digest text,
   mtime_ms int, generation int, retired int) without rowid;
@@ -33,6 +33,11 @@ create table present(key text, agent text, session text, primary key(key, sessio
   without rowid;
 create index present_session on present(agent, session);
 """
+_UPGRADES = {
+    2: "alter table sessions add column reader int not null default 0;"
+    "alter table sessions add column kept int not null default 0;"
+}
+"""What makes a ledger of an older version one of the next version."""
 
 
 class LedgerFile:
@@ -71,7 +76,7 @@ class LedgerFile:
         with suppress(sqlite3.Error):
             with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as original:
                 original.backup(copy)
-            if copy.execute("pragma user_version").fetchone()[0] == _VERSION:
+            if _upgraded(copy) == _VERSION:
                 return cls(copy)
         copy.close()
         empty = sqlite3.connect(":memory:", isolation_level=None)
@@ -101,13 +106,23 @@ class LedgerFile:
 
 def _connect(file: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(file, isolation_level=None, timeout=PATIENCE_SECONDS)
-    version = connection.execute("pragma user_version").fetchone()[0]
+    version = _upgraded(connection)
     if version == 0:
         connection.executescript(f"begin;{_SCHEMA}pragma user_version = {_VERSION};commit;")
     elif version != _VERSION:
         connection.close()
         raise _UnknownVersionError(f"ledger version {version}")
     return connection
+
+
+def _upgraded(connection: sqlite3.Connection) -> int:
+    """Bring an older ledger up to this version, all or nothing; the version that it has then."""
+    version: int = connection.execute("pragma user_version").fetchone()[0]
+    while version in _UPGRADES:
+        after = version + 1
+        connection.executescript(f"begin;{_UPGRADES[version]}pragma user_version = {after};commit;")
+        version = after
+    return version
 
 
 class _UnknownVersionError(sqlite3.DatabaseError):

@@ -48,16 +48,17 @@ def lost_pages(ledger: Ledger, spool: Path, agent: str) -> LostPages:
     return LostPages(lost, hollow)
 
 
-def stand_in(
-    ledger: Ledger, spool: Path, lost: Mapping[str, int], listed: AbstractSet[str]
+def give_times_back(
+    ledger: Ledger, spool: Path, agent: str, listed: AbstractSet[str] | None
 ) -> None:
-    """Put an empty page where one was lost whose session is not `listed` any more.
+    """Give pages that no run writes anew the time that the palace knows, so that it keeps them.
 
-    It carries the time that the palace knows, so that mining passes it by. A page that is
-    there and only has another time keeps what it holds.
+    A page that is there keeps what it holds. Where it was lost and its session is not
+    `listed` any more, an empty one takes its place; `listed` is None where nobody can say that.
     """
-    for path, mtime_ms in lost.items():
-        if ledger.session_of(path) not in listed:
+    for path, mtime_ms in lost_pages(ledger, spool, agent).lost.items():
+        lost_for_good = listed is not None and ledger.session_of(path) not in listed
+        if lost_for_good or (spool / path).exists():
             private_folder((spool / path).parent)
             files.touch_page(spool / path, mtime_ms)
 

@@ -1,13 +1,23 @@
-"""What a run would do with one session: pure, printable, the same for a dry run."""
+"""What a run would do with one session: printable, the same for a dry run."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
 from typing import Literal
 
+from mempalace_toolkit.mining.held import Held, holds_all, read_held
+from mempalace_toolkit.mining.kept import Merged, Reading, first_held, merge, told_reasons
 from mempalace_toolkit.mining.ledger import RecordedPage, RecordedSession
-from mempalace_toolkit.sessions.model import Session, SessionRef, Turn
+from mempalace_toolkit.sessions.model import (
+    READER_VERSIONS,
+    Session,
+    SessionRef,
+    StoreFinding,
+    Turn,
+)
 from mempalace_toolkit.transcripts.render import (
     Cut,
     Page,
@@ -18,7 +28,7 @@ from mempalace_toolkit.transcripts.render import (
     session_digest,
 )
 
-Action = Literal["new", "grown", "rewritten", "unchanged", "skipped"]
+Action = Literal["new", "grown", "rewritten", "withdrawn", "unchanged", "skipped"]
 
 UNDECIDED = "-"
 """The wing of a session that was passed by unread: it has none yet."""
@@ -33,8 +43,9 @@ class SessionPlan:
     """What becomes of one session, and the record to keep of it.
 
     `cuts` are its own turns page by page. `pages` are those it should have in the spool, of
-    which `lost` are not there as they should be. `known` tells that nothing about it is to be
-    recorded.
+    which `lost` are not there as they should be, and `sealed` are left alone, because what
+    they say can be told from nowhere. `known` tells that nothing about it is to be recorded.
+    `withdrawn` are the reasons for which turns leave, one a turn, off `withdrawn_pages` pages.
     """
 
     action: Action
@@ -42,12 +53,34 @@ class SessionPlan:
     cuts: tuple[Cut, ...] = ()
     pages: tuple[RecordedPage, ...] = ()
     lost: frozenset[str] = frozenset()
+    sealed: frozenset[str] = frozenset()
     known: bool = False
+    withdrawn: tuple[str, ...] = ()
+    withdrawn_pages: int = 0
 
     @property
     def reason(self) -> str:
-        """Why it is skipped; empty otherwise."""
-        return self.record.skipped
+        """Why talk of it leaves, or why it is skipped; empty otherwise."""
+        return told_reasons(self.withdrawn) if self.withdrawn else self.record.skipped
+
+    def findings(self, source: str) -> tuple[StoreFinding, ...]:
+        """What a person should know of talk that stays though the store, `source`, lost it."""
+        told = []
+        if self.record.kept:
+            told.append(("turns_kept", f"{self.record.kept} turn(s) {_KEPT}"))
+        if self.sealed:
+            told.append(("pages_kept", f"{len(self.sealed)} page(s) {_SEALED}"))
+        return tuple(StoreFinding(kind, text, source, self.record.id) for kind, text in told)
+
+
+_KEPT = (
+    "that were taken before are missing from the store, and nothing there marks them as undone:"
+    " they stay in the palace; if the store was damaged or replaced, restore it from its backup"
+)
+_SEALED = (
+    "stay in the palace as they are, because neither the spool nor the store has their text any"
+    " more; if the store was damaged or replaced, restore it from its backup"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +102,39 @@ def plan_session(
     known: RecordedSession | None,
     pages: Sequence[RecordedPage],
     now_ms: int,
+    spool: Path,
 ) -> SessionPlan:
     """Compare a session as read with the ledger's record of it.
 
-    Copied turns are left to the session they were copied from: `session.copied` must be 0
-    where that one is neither taken now nor remembered. `pages` are those in the spool.
+    What its `pages` in the spool hold and the reading lacks stays, unless the store marks it as
+    undone. Copied turns are left to the session they were copied from: `session.copied` must be
+    0 where that one is neither taken now nor remembered.
     """
-    turns = session.turns[_own_start(session) :]
-    cuts = tuple(cut_talk(turns))
-    record = _record(session, cuts, wing, now_ms)
-    action: Action = "skipped" if record.skipped else _action(record, known, turns)
-    return SessionPlan(action, record, cuts, tuple(pages), known=record == known)
+    start = _own_start(session)
+    turns = session.turns[start:]
+    held, merged = Held(), Merged(turns, 0, {})
+    if not holds_all(turns, pages, known.turns if known else 0):
+        held = read_held(spool, pages, session.turns)
+        if known and known.copied:  # its pages hold none of what was copied
+            start = first_held(session.turns[:start], held.turns)
+        mended = known is None or known.reader != READER_VERSIONS[session.ref.agent]
+        reading = Reading(session.turns[start:], session.turns[:start], session.withdrawn, mended)
+        merged = merge(reading, held.turns)
+    cuts = tuple(cut_talk(merged.turns))
+    record = _record(session, cuts, wing, now_ms, merged.kept, bool(held.sealed))
+    action: Action = "skipped" if record.skipped else _action(record, known, merged.turns)
+    if merged.withdrawn:
+        action = "withdrawn"
+    return SessionPlan(
+        action,
+        record,
+        cuts,
+        tuple(pages),
+        sealed=held.sealed,
+        known=record == known,
+        withdrawn=tuple(merged.withdrawn.values()),
+        withdrawn_pages=len({held.pages[position] for position in merged.withdrawn}),
+    )
 
 
 def skip_session(ref: SessionRef, reason: str, known: RecordedSession | None) -> SessionPlan:
@@ -103,6 +158,8 @@ def skip_session(ref: SessionRef, reason: str, known: RecordedSession | None) ->
         copied=0,
         copied_from=None,
         skipped=reason,
+        reader=0,
+        kept=0,
     )
     taken = known is not None and not known.skipped
     return SessionPlan("skipped", record, known=taken or record == known)
@@ -111,13 +168,19 @@ def skip_session(ref: SessionRef, reason: str, known: RecordedSession | None) ->
 def plan_pages(plan: SessionPlan) -> PageChanges:
     """Which pages of the session are to be written, and which the palace must lose."""
     record = plan.record
-    before = {page.path: page for page in plan.pages}
+    before = {page.path: page for page in plan.pages if page.path not in plan.sealed}
     write = []
     if not record.skipped:
         folder = f"{record.label}/{record.wing}"
         header = PageHeader(record.id, record.directory, record.label)
-        for number, cut in enumerate(plan.cuts, 1):
-            path = f"{folder}/{page_name(record.label, record.id, number)}"
+        numbers = count(1)
+        for cut in plan.cuts:
+            path, number = next(
+                (path, number)
+                for number in numbers
+                if (path := f"{folder}/{page_name(record.label, record.id, number)}")
+                not in plan.sealed
+            )
             old = before.pop(path, None)
             if old is None or old.digest != cut.digest or path in plan.lost:
                 page = render_page(header, number, cut)
@@ -133,7 +196,9 @@ def _own_start(session: Session) -> int:
     return start
 
 
-def _record(session: Session, cuts: Sequence[Cut], wing: str, now_ms: int) -> RecordedSession:
+def _record(
+    session: Session, cuts: Sequence[Cut], wing: str, now_ms: int, kept: int, sealed: bool
+) -> RecordedSession:
     ref = session.ref
     turns = [turn for cut in cuts for turn in cut.turns]
     return RecordedSession(
@@ -150,7 +215,9 @@ def _record(session: Session, cuts: Sequence[Cut], wing: str, now_ms: int) -> Re
         settled=ref.updated < now_ms - UNSETTLED_MS,
         copied=session.copied,
         copied_from=session.copied_from,
-        skipped=_unqualified(session, turns),
+        skipped="" if sealed else _unqualified(session, turns),
+        reader=READER_VERSIONS[ref.agent],
+        kept=kept,
     )
 
 

@@ -22,14 +22,11 @@ from mempalace_toolkit.transcripts.render import GENERATION_MS, PageHeader, cut_
 Retired = Mapping[str, Sequence[RecordedPage]]
 
 
-def drop_retired(filing: Filing) -> tuple[int, dict[str, str]]:
-    """Take retired pages out of palace and spool.
-
-    Returns how many pages are gone, and a message for each folder where that failed.
-    """
+def drop_retired(filing: Filing) -> dict[str, str]:
+    """Take retired pages out of palace and spool; a message for each folder where that failed."""
     retired = filing.ledger.retired_pages(filing.palace_key)
     if not retired:
-        return 0, {}
+        return {}
     failures = _sync(filing, retired)
     kept = _still_held(filing, retired)
     if kept:
@@ -40,7 +37,8 @@ def drop_retired(filing: Filing) -> tuple[int, dict[str, str]]:
             failures.setdefault(
                 folder, f"{len(pages)} undone page(s) stay in the palace: mempalace sync kept them"
             )
-    return _forget(filing, retired, kept, failures), failures
+    _forget(filing, retired, kept, failures)
+    return failures
 
 
 def _sync(filing: Filing, retired: Retired) -> dict[str, str]:
@@ -95,17 +93,14 @@ def _replace_and_mine(filing: Filing, kept: Retired) -> None:
     run_jobs(filing.command, jobs, filing.setting)
 
 
-def _forget(filing: Filing, retired: Retired, kept: Retired, failures: Mapping[str, str]) -> int:
-    """Drop from ledger and spool what the palace has lost; how many pages that are."""
-    count = 0
+def _forget(filing: Filing, retired: Retired, kept: Retired, failures: Mapping[str, str]) -> None:
+    """Drop from ledger and spool what the palace has lost."""
     for folder, pages in retired.items():
         if folder in failures and folder not in kept:
             continue
         still = {page.path for page in kept.get(folder, ())}
         gone = [page.path for page in pages if page.path not in still]
-        count += len(gone)
         for path in gone:  # also where another palace is still to lose it: it is not to be mined
             (filing.spool / path).unlink(missing_ok=True)
         with filing.ledger.writing():
             filing.ledger.forget_pages(filing.palace_key, gone)
-    return count

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from pathlib import Path
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.mining.ledger import Ledger, RecordedPage, RecordedSession
@@ -14,6 +15,7 @@ from mempalace_toolkit.mining.lost import LostPages
 from mempalace_toolkit.mining.plan import UNDECIDED, SessionPlan, plan_session, skip_session
 from mempalace_toolkit.sessions.model import (
     MOVED_FOLDER,
+    READER_VERSIONS,
     Agent,
     Session,
     SessionRef,
@@ -36,13 +38,14 @@ SUBAGENT = "sub-agent"
 class Scope:
     """The state a selection is applied to.
 
-    `lost` are pages that are not in the spool as they should be.
+    `lost` are pages that are not in `spool` as they should be.
     `unmined` are sessions with a page that the palace lacks. `listed` gets the ids of all
     sessions that the store has, whatever is selected of them.
     """
 
     agent: Agent
     now_ms: int
+    spool: Path
     lost: LostPages
     unmined: AbstractSet[str]
     listed: set[str] = field(default_factory=set)
@@ -113,7 +116,9 @@ def plan_sessions(
             and _is_unchanged(ref, before, selection, ledger, scope)
             and origins.still_hold(before)
         ):
-            yield SessionPlan("skipped" if before.skipped else "unchanged", before, known=True)
+            plan = SessionPlan("skipped" if before.skipped else "unchanged", before, known=True)
+            findings.extend(plan.findings(ref.source))
+            yield plan
             continue
         try:
             session = origins.own_part(store.read_session(ref), before)
@@ -123,13 +128,14 @@ def plan_sessions(
         findings.extend(session.findings)
         pages = ledger.pages(scope.agent, ref.id)
         wing = _wing(session.ref, before, selection)
-        plan = plan_session(session, wing, before, pages, scope.now_ms)
+        plan = plan_session(session, wing, before, pages, scope.now_ms, scope.spool)
         lost = frozenset(page.path for page in pages if page.path in scope.lost)
         plan = dataclasses.replace(plan, lost=lost)
         if plan.action == "unchanged" and ref.id in scope.unmined:
             plan = dataclasses.replace(plan, action="new")
-        elif plan.action == "unchanged" and lost:
+        elif plan.action == "unchanged" and lost - plan.sealed:
             plan = dataclasses.replace(plan, action="rewritten")
+        findings.extend(plan.findings(ref.source))
         origins.settle(plan)
         yield plan
 
@@ -143,6 +149,7 @@ class Origins:
     def __init__(self, known: Mapping[str, RecordedSession], listed: AbstractSet[str]) -> None:
         self._listed = listed
         self._taken = {one.id for one in known.values() if not one.skipped}
+        self._keeping = {one.id for one in known.values() if one.kept}
         self._passes_on = {
             one.id: one.copied_from for one in known.values() if one.skipped and one.copied
         }
@@ -162,24 +169,29 @@ class Origins:
     def own_part(self, session: Session, before: RecordedSession | None) -> Session:
         """The session with its copied turns left out only where another one holds them.
 
-        An original that is gone from its store and remembered still does.
+        An original that is gone from its store, or has lost turns there, and is remembered
+        still does.
         """
-        if session.copied:
-            if self._holder(session.copied_from) is None:
-                return dataclasses.replace(session, copied=0)
-            return session
-        gone = before is not None and before.copied_from not in self._listed
-        if before and before.copied and gone and self._holder(before.copied_from):
-            kept = min(before.copied, len(session.turns))
+        start = before.copied if before else 0
+        gone = before is not None and (
+            before.copied_from not in self._listed or before.copied_from in self._keeping
+        )
+        if before and session.copied < start and gone and self._holder(before.copied_from):
+            kept = min(start, len(session.turns))
             return dataclasses.replace(session, copied=kept, copied_from=before.copied_from)
+        if session.copied and self._holder(session.copied_from) is None:
+            return dataclasses.replace(session, copied=0)
         return session
 
     def settle(self, plan: SessionPlan) -> None:
         """Note what became of a session."""
         record = plan.record
         self._taken.discard(record.id)
+        self._keeping.discard(record.id)
         self._passes_on.pop(record.id, None)
-        if plan.action != "skipped":
+        if record.kept:
+            self._keeping.add(record.id)
+        if not record.skipped:
             self._taken.add(record.id)
         elif record.copied:
             self._passes_on[record.id] = record.copied_from
@@ -200,7 +212,7 @@ def _selected(
         if not selection.refuses(ref)
         and (
             (before := known.get(ref.id)) is None
-            or before.change_key != ref.change_key
+            or not _read_before(ref, before)
             or ref.id in scope.unmined
         )
     ]
@@ -217,11 +229,16 @@ def _is_unchanged(
 ) -> bool:
     return (
         before.settled
-        and before.change_key == ref.change_key
+        and _read_before(ref, before)
         and (before.skipped != "" or before.wing == _wing(ref, before, selection))
         and ref.id not in scope.unmined
         and not any(page.path in scope.lost for page in _pages(ledger, ref, scope))
     )
+
+
+def _read_before(ref: SessionRef, before: RecordedSession) -> bool:
+    """Whether the session was read as it is, by the rules that hold now."""
+    return before.change_key == ref.change_key and before.reader == READER_VERSIONS[ref.agent]
 
 
 def _pages(ledger: Ledger, ref: SessionRef, scope: Scope) -> Sequence[RecordedPage]:

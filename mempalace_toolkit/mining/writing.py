@@ -33,6 +33,11 @@ class PageWriter:
         """Do what is planned for one session. Raises WriteUndoneError."""
         if plan.known and not plan.cuts and not plan.lost:
             return
+        for page in plan.pages:
+            if page.path in plan.sealed & plan.lost:
+                # With the time that the palace knows, MemPalace passes it by and keeps it.
+                private_folder((self._spool / page.path).parent)
+                files.touch_page(self._spool / page.path, page.mtime_ms)
         changes = plan_pages(plan)
         if plan.known and not changes.write and not changes.retire:
             return

@@ -16,15 +16,16 @@ from mempalace_toolkit.palace.lock import palace_lock
 from mempalace_toolkit.pipeline.filing import file_pages
 from mempalace_toolkit.pipeline.index import keep_sound, prune_replaced, repair_setting
 from mempalace_toolkit.pipeline.reading import (
-    known_lines,
     left_unread,
+    note_known,
+    note_pending,
     note_store,
     nothing_changed,
     scope_of,
     write_pages,
 )
 from mempalace_toolkit.pipeline.request import Repair, RunRequest, signed, timed
-from mempalace_toolkit.report import Observer, RunReport, SessionLine
+from mempalace_toolkit.report import Observer, RunReport
 from mempalace_toolkit.sessions.model import Store, StoreFinding
 
 __all__ = ["Repair", "RunRequest", "repair_setting", "run", "signed", "survey", "write_pages"]
@@ -41,11 +42,12 @@ def survey(store: Store, request: RunRequest) -> RunReport:
                 StoreFinding(error.kind, error.message, str(request.palace.database))
             )
         if nothing_changed(ledger, store, request):
-            report.sessions = known_lines(ledger, store, request)
+            note_known(ledger, store, request, report)
         else:
+            note_pending(ledger, request, report)
             scope = scope_of(ledger, request)
             for plan in plan_sessions(store, ledger, request.selection, scope, report.findings):
-                report.sessions.append(SessionLine.of(plan))
+                report.note(plan)
     note_store(report, store, request)
     return report
 
@@ -66,9 +68,10 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
         key, signature = signed(store, request)
         fast = nothing_changed(ledger, store, request)
         if fast:
-            report.sessions = known_lines(ledger, store, request)
+            note_known(ledger, store, request, report)
             report.drawers_before = report.drawers_after = count_drawers(palace).drawers
         else:
+            note_pending(ledger, request, report)
             with timed(report, "pages"):
                 write_pages(store, ledger, request, observer, report)
         store.close()  # an open read transaction keeps opencode's -wal from being reset

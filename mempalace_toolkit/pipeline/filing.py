@@ -62,7 +62,7 @@ def file_pages(
         heal_after_crash(request, observer, report)
 
     with timed(report, "mine"):
-        report.withdrawn, failures = drop_retired(filing)
+        failures = drop_retired(filing)
         look_at_palace(ledger, palace, request.spool)
         folders = _folders_to_mine(ledger, request)
         clear_unrecorded(ledger, request.spool, key, folders)

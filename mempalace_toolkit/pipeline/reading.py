@@ -7,12 +7,12 @@ import dataclasses
 from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
 from mempalace_toolkit.mining.filing import key_of
 from mempalace_toolkit.mining.ledger import Ledger
-from mempalace_toolkit.mining.lost import lost_pages, stand_in
+from mempalace_toolkit.mining.lost import give_times_back, lost_pages
 from mempalace_toolkit.mining.plan import Action, SessionPlan
 from mempalace_toolkit.mining.selection import SUBAGENT, Scope, plan_sessions
 from mempalace_toolkit.mining.writing import PageWriter
 from mempalace_toolkit.pipeline.request import RunRequest, signed
-from mempalace_toolkit.report import Observer, RunReport, SessionLine
+from mempalace_toolkit.report import Observer, RunReport
 from mempalace_toolkit.sessions.model import Store
 
 UNREAD = {StoreUnreadableError.kind, UnknownSchemaError.kind}
@@ -23,6 +23,7 @@ def scope_of(ledger: Ledger, request: RunRequest) -> Scope:
     return Scope(
         agent=request.agent,
         now_ms=request.now_ms,
+        spool=request.spool,
         lost=lost_pages(ledger, request.spool, request.agent),
         unmined=ledger.unmined_sessions(request.agent, key_of(request.palace)),
     )
@@ -41,17 +42,18 @@ def nothing_changed(ledger: Ledger, store: Store, request: RunRequest) -> bool:
     )
 
 
-def known_lines(ledger: Ledger, store: Store, request: RunRequest) -> list[SessionLine]:
+def note_known(ledger: Ledger, store: Store, request: RunRequest, report: RunReport) -> None:
     """The sessions that are there, as the last complete run over this store left them."""
     present = ledger.present(signed(store, request)[0])
-    lines = []
+    source = str(next(iter(store.places), ""))
     for known in ledger.sessions(request.agent).values():
         if known.id in present:
             if known.label != request.agent and not request.selection.include_subagents:
                 known = dataclasses.replace(known, skipped=SUBAGENT)
             action: Action = "skipped" if known.skipped else "unchanged"
-            lines.append(SessionLine.of(SessionPlan(action, known)))
-    return lines
+            plan = SessionPlan(action, known)
+            report.note(plan)
+            report.findings.extend(plan.findings(source))
 
 
 def write_pages(
@@ -64,7 +66,7 @@ def write_pages(
     scope = scope_of(ledger, request)
     writer = PageWriter(ledger, request.spool)
     for plan in plan_sessions(store, ledger, request.selection, scope, report.findings):
-        report.sessions.append(SessionLine.of(plan))
+        report.note(plan)
         observer.advance()
         writer.write(plan)
     writer.record()
@@ -72,14 +74,29 @@ def write_pages(
     if not request.selection.narrowed:
         with ledger.writing():
             ledger.record_present(signed(store, request)[0], request.agent, scope.listed)
-        if report.error is None and not left_unread(report):
-            stand_in(ledger, request.spool, scope.lost.lost, scope.listed)
+    if scope.lost.lost:
+        complete = report.error is None and not request.selection.narrowed
+        listed = scope.listed if complete else None
+        give_times_back(ledger, request.spool, request.agent, listed)
+
+
+def note_pending(ledger: Ledger, request: RunRequest, report: RunReport) -> None:
+    """Pages that an earlier run saw undone, and that this palace has not lost yet."""
+    pending = ledger.retired_pages(key_of(request.palace))
+    report.withdrawn += sum(map(len, pending.values()))
 
 
 def note_store(report: RunReport, store: Store, request: RunRequest) -> None:
-    """What was wrong with the store, and with a session that was asked for by name."""
+    """What was wrong with the store: whatever could not be read ends the run with status 66."""
     report.findings += request.selection.untold(store.findings)
     report.error = next(iter(store.failures), None)
+    unread = [one for one in report.findings if one.kind in UNREAD and one.session]
+    if unread and report.error is None:
+        where = f" in {unread[0].path}" if unread[0].path else ""
+        report.error = StoreUnreadableError(
+            f"{len(unread)} session(s){where} could not be read; the others were taken",
+            f"the first: {unread[0].message}; mend the store, then run again",
+        )
 
 
 def left_unread(report: RunReport) -> bool:

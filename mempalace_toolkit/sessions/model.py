@@ -10,6 +10,9 @@ from typing import Literal, Protocol
 from mempalace_toolkit.errors import StoreUnreadableError
 
 Agent = Literal["opencode", "pi"]
+READER_VERSIONS: Mapping[Agent, int] = {"opencode": 1, "pi": 1}
+"""Raise an agent's number when its reader takes other turns from the same store than before:
+every session of that agent is then read once more."""
 Role = Literal["user", "assistant"]
 Mark = tuple[Role, int]
 """What names a stored message across readings: who said it, and when (ms since the epoch)."""

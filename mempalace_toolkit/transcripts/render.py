@@ -157,12 +157,12 @@ def page_mtime_ms(digest: str, last_time: int, generation: int = 0) -> int:
     `generation` makes MemPalace read an unchanged page once more.
     """
     offset = int(digest[:12], 16) % OFFSET_STEPS * OFFSET_STEP_MS
-    return _bounded(last_time) + offset + generation * GENERATION_MS
+    return bounded_time(last_time) + offset + generation * GENERATION_MS
 
 
 def iso_time(milliseconds: int) -> str:
     """`2026-11-21T01:02:03.456Z`; times before 1970 and after 9999 are moved to the edge."""
-    day, rest = divmod(_bounded(milliseconds), 86_400_000)
+    day, rest = divmod(bounded_time(milliseconds), 86_400_000)
     seconds, thousandths = divmod(rest, 1000)
     minutes, second = divmod(seconds, 60)
     hour, minute = divmod(minutes, 60)
@@ -174,7 +174,8 @@ def _date(day: int) -> str:
     return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
 
 
-def _bounded(milliseconds: int) -> int:
+def bounded_time(milliseconds: int) -> int:
+    """A turn's time as a page can tell it: from 1970 to 9999."""
     return min(max(milliseconds, 0), _LAST_MS)
 
 

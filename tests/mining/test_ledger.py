@@ -13,7 +13,7 @@ from mempalace_toolkit.mining.ledger import Ledger, RecordedPage, RecordedSessio
 from mempalace_toolkit.palace.drawers import MinedPage, PageTotals
 
 SESSION = RecordedSession(
-    "opencode", "s1", "opencode", "shop", "T", "/d", "key", 4, "dg", 9, True, 0, None, ""
+    "opencode", "s1", "opencode", "shop", "T", "/d", "key", 4, "dg", 9, True, 0, None, "", 1, 0
 )
 PAGE = RecordedPage("opencode/shop/p1", "opencode", "s1", "opencode/shop", 1, "dg", 1000)
 TWIN = dataclasses.replace(PAGE, path="opencode/shop/p2", session="s2")
