@@ -18,7 +18,7 @@ CASE = Path(__file__).parents[1] / "fixtures" / "cases" / "oc-removed-worktree" 
 PROJECTS = """
 alter table session add column project_id text;
 create table project (id text primary key, worktree text);
-create table project_directory (project_id text, directory text, type text);
+create table project_directory (project_id text, directory text, strategy text);
 """
 
 

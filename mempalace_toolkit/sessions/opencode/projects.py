@@ -13,6 +13,7 @@ from mempalace_toolkit.sessions.opencode.schema import Schema
 
 _GLOBAL = ("global", "")
 _WORKTREE = "git_worktree"
+_MARKS = ("type", "strategy")  # columns that say so: 1.18.33 writes the second
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +26,10 @@ class Moved:
 
 @dataclass(slots=True)
 class Projects:
-    """The projects of a database, by id. `_kinds` are their folders, with the type of each."""
+    """The projects of a database, by id. `kinds` are their folders: which are worktrees."""
 
-    _worktrees: dict[str, str] = field(default_factory=dict)
-    _kinds: dict[str, dict[str, str]] = field(default_factory=dict)
+    worktrees: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, dict[str, str]] = field(default_factory=dict)
     _used: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def repository(self, project: object, directory: str) -> str:
@@ -38,10 +39,10 @@ class Projects:
         belongs to the main folder of another.
         """
         name = text_of(project) or ""
-        kinds = self._kinds.get(name, {})
+        kinds = self.kinds.get(name, {})
         if kinds.get(directory, _WORKTREE) != _WORKTREE:
             return ""
-        main = main_folder(name, self._worktrees.get(name))
+        main = main_folder(name, self.worktrees.get(name))
         if main and kinds.get(main) == _WORKTREE:
             return next((folder for folder, kind in kinds.items() if kind != _WORKTREE), "")
         return main
@@ -71,12 +72,16 @@ def read_projects(connection: sqlite3.Connection, schema: Schema) -> Projects:
     projects = Projects()
     if schema.has("project", "worktree"):
         for row in connection.execute("select id, worktree from project"):
-            projects._worktrees[text_of(row[0]) or ""] = text_of(row[1]) or ""
-    if schema.has("project_directory", "type") and schema.has("project_directory", "project_id"):
-        rows = connection.execute("select project_id, directory, type from project_directory")
-        for project, directory, kind in rows:
-            kinds = projects._kinds.setdefault(text_of(project) or "", {})
-            kinds[text_of(directory) or ""] = text_of(kind) or ""
+            projects.worktrees[text_of(row[0]) or ""] = text_of(row[1]) or ""
+    if schema.has("project_directory", "project_id"):
+        marks = [name for name in _MARKS if schema.has("project_directory", name)]
+        columns = ", ".join(("project_id", "directory", *marks))
+        for project, directory, *kinds in connection.execute(
+            f"select {columns} from project_directory"  # noqa: S608
+        ):
+            kind = _WORKTREE if _WORKTREE.encode() in kinds else ""
+            folders = projects.kinds.setdefault(text_of(project) or "", {})
+            folders[text_of(directory) or ""] = kind
     return projects
 
 
