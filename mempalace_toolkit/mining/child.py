@@ -1,7 +1,8 @@
 """Run as a child: MemPalace's own command, once for each argument list on stdin.
 
-`python -m mempalace_toolkit.mining.child RESULT_FD` reads a JSON list of argument lists and
-writes a JSON line for each to RESULT_FD: its place in the list and MemPalace's exit code.
+`python -m mempalace_toolkit.mining.child RESULT_FD VECTORS` reads a JSON list of argument lists
+and writes a JSON line for each to RESULT_FD: its place in the list and MemPalace's exit code.
+Vectors that were made ahead are taken from the folder VECTORS, where that is named.
 Starting MemPalace takes 1.7 s, which this pays once for all wings. A native crash ends this
 process alone; the results written until then stand.
 """
@@ -15,20 +16,28 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mempalace_toolkit.mining.kept_forward import Tally
 
 
 def main() -> None:
     """Run every argument list, whatever becomes of the ones before it."""
-    _end_with_parent()
-    results = int(sys.argv[1])
+    end_with_parent()
+    results, vectors = int(sys.argv[1]), sys.argv[2]
     jobs: list[list[str]] = json.load(sys.stdin)
     run = importlib.import_module("mempalace.cli").main
+    tally = _take_vectors(Path(vectors)) if vectors else None
     for number, arguments in enumerate(jobs):
         sys.argv = ["mempalace", *arguments]
         code = _run_one(run)
         sys.stdout.flush()
         sys.stderr.flush()
         os.write(results, json.dumps({"job": number, "code": code}).encode() + b"\n")
+    if tally:
+        print(f"vectors: {tally.found} made ahead, {tally.made} made by MemPalace", flush=True)
 
 
 def _run_one(run: object) -> int:
@@ -45,7 +54,18 @@ def _run_one(run: object) -> int:
     return 0
 
 
-def _end_with_parent() -> None:
+def _take_vectors(folder: Path) -> Tally | None:
+    """Have MemPalace find vectors there; it embeds everything itself where that fails."""
+    try:
+        from mempalace_toolkit.mining.kept_forward import take_kept_vectors
+
+        return take_kept_vectors(folder, Path.home())
+    except Exception:
+        traceback.print_exc()
+        return None
+
+
+def end_with_parent() -> None:
     """Have Linux end this process when its parent dies, so that no mine is left alone."""
     if sys.platform == "linux":
         set_parent_death_signal = 1

@@ -214,6 +214,17 @@ class Ledger(LedgerFile):
         )
         return dict(rows)
 
+    def pages_to_mine(self, palace: str) -> list[tuple[str, str]]:
+        """Folder and path of the pages that `palace` lacks or has in another state."""
+        rows = self._db.execute(
+            "select p.folder, p.path from pages p"
+            " left join mined m on m.palace = ? and m.path = p.path"
+            " where not p.retired and (m.path is null or m.mtime_ms != p.mtime_ms)"
+            " order by p.path",
+            [palace],
+        )
+        return list(rows)
+
     def unmined_sessions(self, agent: str, palace: str) -> set[str]:
         """Sessions that have a page which `palace` lacks or has in another state."""
         rows = self._db.execute(

@@ -95,6 +95,7 @@ class JobResult:
 class ChildSetting:
     """What a child runs in. `stall_seconds` without output and without a change in the palace
     folder end it; `lock` is inherited, so that the palace stays held until the child is gone.
+    `vectors` is where vectors that were made ahead are kept.
     """
 
     palace: Path
@@ -103,6 +104,7 @@ class ChildSetting:
     lock: int
     stall_seconds: float
     on_page: Callable[[int], None]
+    vectors: Path | None = None
 
 
 def find_mempalace(program: str | None) -> MempalaceCommand:
@@ -170,7 +172,8 @@ def run_jobs(
 def _run_batch(jobs: Sequence[MempalaceJob], setting: ChildSetting) -> list[JobResult]:
     """All calls in one child; the call that was under way when it died is the crashed one."""
     reader, writer = os.pipe()
-    argv = [*OWN_PYTHON, "-m", "mempalace_toolkit.mining.child", str(writer)]
+    vectors = str(setting.vectors or "")
+    argv = [*OWN_PYTHON, "-m", "mempalace_toolkit.mining.child", str(writer), vectors]
     task = json.dumps([job.arguments(setting.palace) for job in jobs]).encode()
     try:
         child = _Child(argv, task, setting, (writer,))

@@ -31,14 +31,24 @@ def palace_lock(palace: Path, home: Path, wait: float, holder: str) -> Iterator[
     ended. `holder` is what a later contender is told. Raises PalaceBusyError.
     """
     descriptor = _open_lock(palace)
-    deadline = time.monotonic() + wait
     try:
-        _retry_until(deadline, lambda: _try_own(descriptor, palace))
-        write_holder(descriptor, f"PID {os.getpid()} ({holder})", 0, palace / LOCK_NAME)
-        _retry_until(deadline, lambda: _probe_mempalace(palace, home))
+        _hold(descriptor, palace, home, wait, holder)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def palace_released(
+    descriptor: int, palace: Path, home: Path, wait: float, holder: str
+) -> Iterator[None]:
+    """Let others have a palace that is held, for the length of a `with` block.
+
+    It is held again afterwards, as by `palace_lock`. Raises PalaceBusyError.
+    """
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    yield
+    _hold(descriptor, palace, home, wait, holder)
 
 
 def mempalace_holder(palace: Path, home: Path) -> str | None:
@@ -60,6 +70,13 @@ def mempalace_holder(palace: Path, home: Path) -> str | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def _hold(descriptor: int, palace: Path, home: Path, wait: float, holder: str) -> None:
+    deadline = time.monotonic() + wait
+    _retry_until(deadline, lambda: _try_own(descriptor, palace))
+    write_holder(descriptor, f"PID {os.getpid()} ({holder})", 0, palace / LOCK_NAME)
+    _retry_until(deadline, lambda: _probe_mempalace(palace, home))
 
 
 def _open_lock(palace: Path) -> int:

@@ -9,10 +9,12 @@ from typing import IO
 
 from mempalace_toolkit.errors import MempalaceError, ToolkitError
 from mempalace_toolkit.mining.filing import look_at_palace
+from mempalace_toolkit.mining.kept_vectors import forget
 from mempalace_toolkit.mining.ledger import Ledger
 from mempalace_toolkit.mining.selection import plan_sessions
 from mempalace_toolkit.palace.drawers import count_drawers, roll_back_journal
 from mempalace_toolkit.palace.lock import palace_lock
+from mempalace_toolkit.pipeline.ahead import embed_ahead, vectors_folder
 from mempalace_toolkit.pipeline.filing import file_pages
 from mempalace_toolkit.pipeline.index import keep_sound, prune_replaced, repair_setting
 from mempalace_toolkit.pipeline.reading import (
@@ -75,6 +77,8 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
             with timed(report, "pages"):
                 write_pages(store, ledger, request, observer, report)
         store.close()  # an open read transaction keeps opencode's -wal from being reset
+        if not fast:
+            embed_ahead(ledger, request, observer, report, (lock, log))
         try:
             keep_sound(request, observer, report)  # before chromadb opens it
             if not fast:
@@ -83,6 +87,7 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
                 finally:
                     keep_sound(request, observer, report)
             prune_replaced(request, report)
+            forget(vectors_folder(request))  # all is filed
         except ToolkitError as error:
             report.error = error
         look_at_palace(ledger, palace, request.spool)

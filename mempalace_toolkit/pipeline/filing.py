@@ -22,6 +22,7 @@ from mempalace_toolkit.mining.retire import drop_retired
 from mempalace_toolkit.model.ensure import ensure
 from mempalace_toolkit.palace.drawers import count_drawers, filed_since
 from mempalace_toolkit.palace.lock import mempalace_holder
+from mempalace_toolkit.pipeline.ahead import vectors_folder
 from mempalace_toolkit.pipeline.index import heal_after_crash
 from mempalace_toolkit.pipeline.request import RunRequest, timed
 from mempalace_toolkit.report import Observer, RunReport, SessionLine, WingLine
@@ -52,6 +53,7 @@ def file_pages(
         lock=held[0],
         stall_seconds=request.stall,
         on_page=observer.advance,
+        vectors=vectors_folder(request),
     )
     filing = Filing(ledger, palace, request.spool, find_mempalace(request.mempalace), setting)
     if palace.embedding_model == "minilm":

@@ -1,0 +1,82 @@
+"""Between the two halves of a run: new pages are embedded while the palace is free for others."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from mempalace_toolkit.mining.ahead import AheadSetting, embed_pages
+from mempalace_toolkit.mining.filing import key_of, look_at_palace
+from mempalace_toolkit.mining.ledger import Ledger
+from mempalace_toolkit.model.ensure import ensure
+from mempalace_toolkit.palace.drawers import roll_back_journal
+from mempalace_toolkit.palace.lock import palace_released
+from mempalace_toolkit.pipeline.request import RunRequest, timed
+from mempalace_toolkit.report import Observer, RunReport
+
+LEAST_BYTES = 48_000
+"""Of pages: some sixty drawers. Fewer are embedded sooner than the child has started."""
+
+
+def embed_ahead(
+    ledger: Ledger,
+    request: RunRequest,
+    observer: Observer,
+    report: RunReport,
+    held: tuple[int, IO[bytes]],
+) -> None:
+    """Embed what will be mined, and hold the palace again. Raises PalaceBusyError, ModelError.
+
+    The palace is free meanwhile: what another run does to it is seen when it is held again.
+    """
+    pages = _worthwhile(ledger, request)
+    if not pages:
+        return
+    with timed(report, "model"):
+        ensure(request.model, observer.stage)
+    lock, log = held
+    setting = AheadSetting(
+        pages=pages,
+        palace=request.palace.path,
+        vectors=vectors_folder(request),
+        environment=request.environment,
+        log=log,
+        stall_seconds=request.stall,
+        on_total=lambda total: observer.stage("embedding drawers", total),
+        on_step=observer.advance,
+    )
+    palace = request.palace
+    with (
+        timed(report, "embed"),
+        palace_released(lock, palace.path, request.home, request.wait, request.command),
+    ):
+        embed_pages(setting)
+    roll_back_journal(palace)
+    look_at_palace(ledger, palace, request.spool)
+
+
+def vectors_folder(request: RunRequest) -> Path:
+    """Where a run of this agent keeps the vectors for this palace until they are filed."""
+    key = f"{request.agent}|{key_of(request.palace)}"
+    return request.data / "vectors" / hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def _worthwhile(ledger: Ledger, request: RunRequest) -> list[Path]:
+    """The pages to embed ahead: none where they are few, or where MemPalace is not our own."""
+    palace = request.palace
+    own = request.mempalace is None and palace.has_hnsw_index
+    if not own or palace.embedding_model != "minilm":
+        return []
+    labels = (request.agent, f"{request.agent}-subagent")
+    pages = [
+        request.spool / path
+        for folder, path in ledger.pages_to_mine(key_of(palace))
+        if folder.partition("/")[0] in labels
+    ]
+    size = 0
+    for page in pages:
+        with suppress(OSError):
+            size += page.stat().st_size
+    return pages if size >= LEAST_BYTES else []
