@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -70,6 +71,13 @@ def repair(
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask. Without a terminal nothing is asked anyway.")
     ] = False,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Also do what loses drawers or metadata that nothing tells any more.",
+        ),
+    ] = False,
     wait: Wait = None,
     as_json: AsJson = False,
 ) -> None:
@@ -81,17 +89,27 @@ def repair(
 
         request = index_request(palace, f"{NAME} repair", wait)
         if dry_run:
-            return _repair(request, Outcome(), True, yes, as_json)
+            return _repair(request, Outcome(), Consent(True, yes, accept_loss), as_json)
         return with_history(
             Surroundings.of_process(),
             request.command,
-            lambda outcome: _repair(request, outcome, False, yes, as_json),
+            lambda outcome: _repair(request, outcome, Consent(False, yes, accept_loss), as_json),
         )
 
     raise typer.Exit(end_with(f"{NAME} repair", as_json, 0, work))
 
 
-def _repair(request: RunRequest, outcome: Outcome, dry_run: bool, yes: bool, as_json: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What the person agreed to beforehand: to see the plan only, to it, to what it loses."""
+
+    dry_run: bool
+    yes: bool
+    accept_loss: bool
+
+
+def _repair(request: RunRequest, outcome: Outcome, consent: Consent, as_json: bool) -> int:
+    from mempalace_toolkit.palace.healing import loses_something
     from mempalace_toolkit.palace.index import check_index
     from mempalace_toolkit.palace.plan import plan_repair
 
@@ -104,9 +122,16 @@ def _repair(request: RunRequest, outcome: Outcome, dry_run: bool, yes: bool, as_
         error = DamageLeftError(plan.refusal, "restore the palace from a backup")
         outcome.status, outcome.error = "damaged", error.kind
         return _end(request, as_json, report, plan, error=error)
-    if plan.grade == "nothing" or dry_run:
+    if plan.grade == "nothing" or consent.dry_run:
         return _end(request, as_json, report, plan)
-    if not yes and sys.stdin.isatty() and not typer.confirm("Repair it?", err=True):
+    asks = not consent.yes and sys.stdin.isatty()
+    if plan.loses and not consent.accept_loss:
+        question = f"This loses for good: {plan.loses}. Do it nevertheless?"
+        if not asks or not typer.confirm(question, err=True):
+            error = loses_something(request.palace, plan)
+            outcome.status, outcome.error = "damaged", error.kind
+            return _end(request, as_json, report, plan, error=error)
+    elif asks and not typer.confirm("Repair it?", err=True):
         raise DamageLeftError("nothing was changed", f"{NAME} repair --yes does not ask")
     return _do(request, outcome, as_json, plan)
 

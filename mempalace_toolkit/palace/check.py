@@ -6,7 +6,7 @@ Neither chromadb nor MemPalace is imported, and no file is opened for writing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mempalace_toolkit.errors import MempalaceError, PalaceBusyError
@@ -28,9 +28,12 @@ from mempalace_toolkit.palace.records import (
 from mempalace_toolkit.palace.segment_files import read_segment
 from mempalace_toolkit.palace.stamp import Stamp
 from mempalace_toolkit.palace.strays import SEGMENT_NAME, find_strays, segment_folders
+from mempalace_toolkit.palace.tables_check import check_tables, is_chromadb
 
 _LOOKED_AT_IN_WHOLE = 192 << 20
 _WRITING_SECONDS = 0.5  # chromadb writes the five files of an index one after another
+_BESIDE_THE_INDEX = ("fulltext_damaged", "documents_missing", "metadata_missing",
+                     "metadata_damaged", "metadata_orphaned")  # fmt: skip
 
 __all__ = ["DeepCheck", "Look", "check_palace", "gather_evidence", "look_at_palace"]
 
@@ -93,16 +96,24 @@ def _findings(palace: PalaceLocation, deep: bool, evidences: list[Evidence]) -> 
             message = f"there is no database beside {len(live)} index folders"
             yield Finding("sqlite_unreadable", message)
         return
+    tables = _table_damage(palace, deep)
     try:
-        records = read_records(palace)
+        records = None if _hides_the_index(tables) else read_records(palace)
     except PalaceBusyError:
         raise
     except MempalaceError as error:
         yield Finding("sqlite_unreadable", error.message)
         return
+    if records is None:
+        yield from tables
+        damage = _page_damage(palace, deep)
+        if damage:
+            yield Finding("sqlite_damaged", f"SQLite says of the database: {damage}")
+        return
+    yield from tables
     if records.hot_journal:
         yield Finding("hot_journal", "a killed writer left a transaction open in the database")
-    damage = _page_damage(palace, records, whole=deep)
+    damage = _page_damage(palace, deep or bool(records.unknown))
     if damage:
         yield Finding("sqlite_damaged", f"SQLite says of the database: {damage}")
     if records.unknown:
@@ -118,14 +129,34 @@ def _findings(palace: PalaceLocation, deep: bool, evidences: list[Evidence]) -> 
             evidences.append(evidence)
 
 
-def _page_damage(palace: PalaceLocation, records: PalaceRecords, whole: bool) -> str:
+def _table_damage(palace: PalaceLocation, whole: bool) -> tuple[Finding, ...]:
+    """What is wrong with the tables, where they are chromadb's and can be read at all."""
+    try:
+        with open_database(palace) as opened:
+            if just_begun(opened.connection) or not is_chromadb(opened.connection):
+                return ()
+            return tuple(check_tables(palace.path, opened.connection, whole))
+    except PalaceBusyError:
+        raise
+    except MempalaceError:
+        return ()  # read_records tells it
+
+
+def _hides_the_index(tables: Sequence[Finding]) -> bool:
+    """Whether the tables do not tell what the index should be: they are mended first."""
+    return any(
+        one.remedy == "mend_database" and one.kind not in _BESIDE_THE_INDEX for one in tables
+    )
+
+
+def _page_damage(palace: PalaceLocation, whole: bool) -> str:
     """What SQLite finds wrong with the pages that were not read.
 
     It takes 1.6 s a gigabyte, so a large database is looked at only by a deep check and by
     repair, unless it gave cause.
     """
     small = palace.database.stat().st_size <= _LOOKED_AT_IN_WHOLE
-    if not (small or whole or records.unknown):
+    if not (small or whole):
         return ""
     try:
         return quick_check(palace, whole)

@@ -14,7 +14,7 @@ from mempalace_toolkit.palace.sqlite_values import PageError
 from mempalace_toolkit.palace.strays import SEGMENT_NAME
 from mempalace_toolkit.palace.transfer import Account, transfer
 
-_SLACK_BYTES = 32 << 20
+SLACK_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class DatabasePlan:
     ones lack some of their metadata. `uncertain`: there may be lost ones, or metadata lost, that
     nothing names. `settings_lost`: a collection's own metadata are gone.
     `queue_lost`: operations that were not in the index yet are gone; their drawers are not.
+    `mends` are the findings for which rows are mended, where the pages can be read; `losses` what
+    is lost then, each a phrase.
     """
 
     damage: str
@@ -35,21 +37,38 @@ class DatabasePlan:
     settings_lost: bool
     queue_lost: bool
     bytes_needed: int
+    mends: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
 
     @property
     def whole(self) -> bool:
         """Whether no drawer and no part of one is lost."""
-        return not (self.lost or self.partial or self.uncertain or self.settings_lost)
+        lost = self.lost or self.partial or self.uncertain or self.settings_lost
+        return not (lost or self.losses)
 
     def line(self) -> str:
         """One line for a person."""
+        if self.mends:
+            kept = f"{self.drawers:,} drawers kept"
+            lost = f"lost: {', '.join(self.losses)}" if self.losses else "nothing lost"
+            return f"write the database anew ({kept}, {lost}), then the indexes that need it"
         told = [f"{self.drawers:,} drawers recovered"]
         told += [f"{self.lost:,} lost"] if self.lost else []
         told += [f"{self.partial:,} without some of their metadata"] if self.partial else []
         told += ["perhaps more lost that nothing names"] if self.uncertain else []
         told += ["settings of collections lost"] if self.settings_lost else []
-        told += ["nothing lost"] if self.whole else []
+        told += [] if self.loss() else ["nothing lost"]
         return f"rebuild the database ({', '.join(told)}), then the indexes that need it"
+
+    def loss(self) -> str:
+        """What is lost, for a person; empty where all is whole."""
+        if self.losses:
+            return ", ".join(self.losses)
+        told = [f"{self.lost:,} drawers"] if self.lost else []
+        told += [f"metadata of {self.partial:,} drawers"] if self.partial else []
+        told += ["perhaps more that nothing names"] if self.uncertain else []
+        told += ["settings of collections"] if self.settings_lost else []
+        return ", ".join(told)
 
     def as_json(self) -> dict[str, object]:
         """The object under `database`."""
@@ -87,7 +106,7 @@ def plan_database(palace: PalaceLocation, damage: str) -> DatabasePlan | str:
         or (account.uncertain and (account.queue_lost or not named)),
         settings_lost=account.settings_lost,
         queue_lost=account.queue_lost,
-        bytes_needed=2 * palace.database.stat().st_size + _index_bytes(palace) + _SLACK_BYTES,
+        bytes_needed=2 * palace.database.stat().st_size + index_bytes(palace) + SLACK_BYTES,
     )
 
 
@@ -123,7 +142,7 @@ def _drawers(
     return kept, lost + len(known - replay(drawers, queue, mark))
 
 
-def _index_bytes(palace: PalaceLocation) -> int:
+def index_bytes(palace: PalaceLocation) -> int:
     """What the copies take of the indexes that a child opens; sparse files count what they hold."""
     folders = [one for one in palace.path.iterdir() if SEGMENT_NAME.fullmatch(one.name)]
     return sum(file.lstat().st_blocks * 512 for folder in folders for file in folder.glob("*"))

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Remedy = Literal["none", "top_up", "rewrite_pickle", "rebuild_segment", "rebuild_palace", "refuse"]
+Remedy = Literal[
+    "none",
+    "top_up",
+    "rewrite_pickle",
+    "rebuild_segment",
+    "mend_database",
+    "rebuild_palace",
+    "refuse",
+]
 """The grade of repair that a finding asks for, from nothing to everything; `refuse` is for what
 must not be touched by this version."""
 
@@ -26,6 +34,44 @@ KINDS: Mapping[str, FindingKind] = {
     for kind in (
         FindingKind("sqlite_unreadable", "the palace database cannot be read", "rebuild_palace"),
         FindingKind("sqlite_damaged", "pages of the palace database are damaged", "rebuild_palace"),
+        FindingKind(
+            "migrations_damaged", "chromadb's record of its tables is wrong", "mend_database"
+        ),
+        FindingKind(
+            "schema_damaged", "tables, columns or indexes of chromadb's are gone", "mend_database"
+        ),
+        FindingKind(
+            "tenant_missing", "a tenant or database that chromadb needs is gone", "mend_database"
+        ),
+        FindingKind(
+            "collection_damaged", "a collection's settings cannot be read", "mend_database"
+        ),
+        FindingKind("collection_lost", "a collection's own row is gone", "mend_database"),
+        FindingKind(
+            "dimension_wrong", "a collection has another width than its vectors", "mend_database"
+        ),
+        FindingKind(
+            "segments_wrong", "a collection has not one segment of each scope", "mend_database"
+        ),
+        FindingKind(
+            "segment_id_invalid", "a segment's id is no UUID: never followed", "mend_database"
+        ),
+        FindingKind(
+            "watermark_missing", "a segment does not say what it has taken in", "mend_database"
+        ),
+        FindingKind("fulltext_damaged", "the index of words is not whole", "mend_database"),
+        FindingKind("drawers_doubled", "drawers stand twice in the database", "mend_database"),
+        FindingKind("drawers_damaged", "rows of drawers cannot be read", "mend_database"),
+        FindingKind("documents_missing", "drawers have lost their text", "mend_database"),
+        FindingKind("metadata_missing", "drawers have lost metadata", "mend_database"),
+        FindingKind("metadata_damaged", "metadata cannot be read", "mend_database"),
+        FindingKind(
+            "metadata_orphaned", "there are metadata of drawers that are gone", "mend_database"
+        ),
+        FindingKind("queue_damaged", "chromadb cannot read its queue", "mend_database"),
+        FindingKind(
+            "queue_vectors_lost", "vectors that the index lacks are gone", "rebuild_segment"
+        ),
         FindingKind("hot_journal", "a killed writer left a transaction open", "none"),
         FindingKind("unknown_format", "written by a chromadb that is not known here", "refuse"),
         FindingKind(

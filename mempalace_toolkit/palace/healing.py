@@ -10,6 +10,7 @@ from mempalace_toolkit.palace.index import IndexReport, check_index, index_repor
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.plan import plan_repair
 from mempalace_toolkit.palace.repair import repair_palace
+from mempalace_toolkit.palace.repair_plan import RepairPlan
 from mempalace_toolkit.palace.repair_result import RepairResult
 from mempalace_toolkit.palace.repair_work import RepairSetting
 
@@ -29,6 +30,16 @@ class Healing:
         return self.after.status != "damaged" and proven
 
 
+def loses_something(palace: PalaceLocation, plan: RepairPlan) -> DamageLeftError:
+    """The error for a repair that nobody has agreed to: what is lost is for a person to decide."""
+    return DamageLeftError(
+        f"{palace.database} is damaged, and not all of it can be given back: "
+        f"a repair would lose {plan.loses}. Nothing was changed",
+        "restore the palace from a backup, or accept the loss: "
+        "mempalace-toolkit repair --accept-loss --yes",
+    )
+
+
 def heal(
     palace: PalaceLocation,
     setting: RepairSetting | None,
@@ -43,11 +54,7 @@ def heal(
     if before.status != "damaged" or setting is None:
         return Healing(before, before)
     plan = plan_repair(palace, before.findings, before.stamp)
-    if plan.database is not None and not plan.database.whole:
-        raise DamageLeftError(
-            f"{palace.database} is damaged, and not all of it can be recovered: "
-            f"{plan.database.line()}",
-            "run `mempalace-toolkit repair` to accept that, or restore the palace from a backup",
-        )
+    if plan.loses:
+        raise loses_something(palace, plan)
     result = repair_palace(palace, plan, setting)
     return Healing(before, index_report(result.findings), result)

@@ -14,6 +14,7 @@ from mempalace_toolkit.errors import MempalaceError, PalaceBusyError
 from mempalace_toolkit.palace.database_plan import DatabasePlan, plan_database
 from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.mended_database import plan_mending
 from mempalace_toolkit.palace.moment import at_one_moment
 from mempalace_toolkit.palace.records import CollectionRecord, quick_check, read_records
 from mempalace_toolkit.palace.repair_plan import CollectionPlan, Grade, RepairPlan
@@ -58,6 +59,12 @@ def _plan(palace: PalaceLocation, findings: Sequence[Finding]) -> RepairPlan:
     damage = _database_damage(palace, harm)
     if damage:
         return _rebuild_palace(palace, damage, rolls_back, leftovers)
+    mends = [one for one in harm if one.remedy == "mend_database"]
+    if mends:
+        kinds = tuple(dict.fromkeys(one.kind for one in mends))
+        database = plan_mending(palace, mends[0].message, kinds)
+        free = shutil.disk_usage(palace.path).free
+        return RepairPlan("rebuild_palace", (), rolls_back, "", free, leftovers, database)
     harm = [one for one in harm if one.remedy != "none"]
     if not harm:
         grade: Grade = "roll_back" if rolls_back else "sweep" if leftovers else "nothing"

@@ -17,10 +17,12 @@ from pathlib import Path
 from mempalace_toolkit.errors import DamageLeftError, WriteUndoneError
 from mempalace_toolkit.files import write_undone
 from mempalace_toolkit.palace.check import check_palace
+from mempalace_toolkit.palace.database import open_database
 from mempalace_toolkit.palace.database_plan import DatabasePlan
 from mempalace_toolkit.palace.exchange import exchange
 from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.mended_database import mend_database
 from mempalace_toolkit.palace.prove import prove_collection
 from mempalace_toolkit.palace.quarantine import aside_name
 from mempalace_toolkit.palace.rebuild import scratch_folder
@@ -28,6 +30,8 @@ from mempalace_toolkit.palace.records import CollectionRecord, read_records
 from mempalace_toolkit.palace.recovered_database import recover_database
 from mempalace_toolkit.palace.repair_work import RepairSetting
 from mempalace_toolkit.palace.salvage import salvage
+from mempalace_toolkit.palace.strays import segment_path
+from mempalace_toolkit.palace.tables_check import check_tables
 
 _HINT = "nothing was changed; restore the palace from a backup"
 
@@ -57,7 +61,7 @@ def rebuilt_database(
             _find_room(palace, plan)
             undo.callback(shutil.rmtree, scratch, ignore_errors=True)
             setting.before_step("recover")
-            database = recover_database(palace, scratch, setting.environment)
+            database = _write_anew(palace, plan, scratch, setting)
             setting.before_step("try database")
             _try(palace, plan, scratch, setting)
             setting.before_step("exchange database")
@@ -71,6 +75,28 @@ def rebuilt_database(
         yield RebuiltDatabase(plan, kept, undo)
         undo.pop_all()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write_anew(
+    palace: PalaceLocation, plan: DatabasePlan, scratch: Path, setting: RepairSetting
+) -> Path:
+    """The new database: its rows mended, where the pages can be read; else recovered, and then
+    mended where that is not enough."""
+    if plan.mends:
+        return mend_database(palace, palace, scratch, setting.environment)
+    recovered = recover_database(palace, scratch, setting.environment)
+    new = PalaceLocation(scratch, palace.backend, palace.embedding_model)
+    with open_database(new) as opened:
+        left = any(
+            finding.remedy == "mend_database"
+            for finding in check_tables(new.path, opened.connection)
+        )
+    if not left:
+        return recovered
+    mended = mend_database(palace, new, scratch / "mended", setting.environment)
+    mended.replace(recovered)
+    mended.parent.rmdir()
+    return recovered
 
 
 def _find_room(palace: PalaceLocation, plan: DatabasePlan) -> None:
@@ -99,12 +125,15 @@ def _try(palace: PalaceLocation, plan: DatabasePlan, scratch: Path, setting: Rep
     if sum(len(record.ids) for record in records) != plan.drawers:
         raise DamageLeftError("the recovered database does not hold what was counted", _HINT)
     for record in records:
-        if (palace.path / record.vector_segment).is_dir():
-            (scratch / record.vector_segment).symlink_to(palace.path / record.vector_segment)
+        folder = segment_path(palace.path, record.vector_segment)
+        if folder.is_dir():
+            (scratch / folder.name).symlink_to(folder)
     findings = [one for one in check_palace(new) if not one.harmless]
-    refused = [one for one in findings if one.remedy in ("refuse", "rebuild_palace")]
+    refused = [
+        one for one in findings if one.remedy in ("refuse", "mend_database", "rebuild_palace")
+    ]
     if refused:
-        raise DamageLeftError(f"the recovered database: {refused[0].message}", _HINT)
+        raise DamageLeftError(f"the new database: {refused[0].message}", _HINT)
     trial = PalaceLocation(scratch / "trial", palace.backend, palace.embedding_model)
     trial.path.mkdir()
     shutil.copyfile(new.database, trial.database)
@@ -123,7 +152,7 @@ def _unharmed(
 def _query(
     new: PalaceLocation, trial: PalaceLocation, record: CollectionRecord, setting: RepairSetting
 ) -> None:
-    live = new.path / record.vector_segment
+    live = segment_path(new.path, record.vector_segment)
     if live.is_dir():
         shutil.copytree(live.resolve(), trial.path / record.vector_segment)
     proof = prove_collection(trial, salvage(new.path, record), setting.environment, record.name)

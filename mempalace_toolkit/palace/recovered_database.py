@@ -30,13 +30,7 @@ def recover_database(palace: PalaceLocation, folder: Path, environment: Mapping[
     Raises DamageLeftError where what comes out is not whole, MempalaceError where the child
     failed, WriteUndoneError on a full disk.
     """
-    folder.mkdir()
-    size = palace.database.stat().st_size
-    task = ChildTask(
-        "child_schema", {"folder": str(folder)}, environment, _SECONDS, 4 * size + (1 << 30)
-    )
-    run_child(task)
-    database = folder / palace.database.name
+    database = empty_database(folder, palace.database, environment)
     file = PageFile(palace.database)
     try:
         with closing(sqlite3.connect(database, isolation_level=None)) as connection:
@@ -53,8 +47,17 @@ def recover_database(palace: PalaceLocation, folder: Path, environment: Mapping[
     if said != "ok":
         raise DamageLeftError(f"the recovered database is not whole: {said}", _HINT)
     shutil.copymode(palace.database, database)
-    _sync(database)
+    sync_database(database)
     return database
+
+
+def empty_database(folder: Path, old: Path, environment: Mapping[str, str]) -> Path:
+    """chromadb's own tables in a new database in `folder`, which is made. Raises MempalaceError."""
+    folder.mkdir()
+    largest = 4 * old.stat().st_size + (1 << 30)
+    task = {"folder": str(folder)}
+    run_child(ChildTask("child_schema", task, environment, _SECONDS, largest))
+    return folder / old.name
 
 
 def _fill(connection: sqlite3.Connection, recovery: Recovery) -> Account:
@@ -82,16 +85,22 @@ def _fill(connection: sqlite3.Connection, recovery: Recovery) -> Account:
     connection.executemany("delete from embeddings where id = ?", gone)
     for table in ("embedding_metadata", "embedding_metadata_array"):
         connection.execute(f"delete from {table} where id not in (select id from embeddings)")  # noqa: S608
+    index_words(connection)
+    connection.execute("commit")
+    return account
+
+
+def index_words(connection: sqlite3.Connection) -> None:
+    """Fill the empty index of words with the texts."""
     connection.execute(
         "insert into embedding_fulltext_search (rowid, string_value)"
         " select id, string_value from embedding_metadata where key = ? order by id",
         [DOCUMENT],
     )
-    connection.execute("commit")
-    return account
 
 
-def _sync(database: Path) -> None:
+def sync_database(database: Path) -> None:
+    """Have the file and its name on the disk. Raises OSError."""
     descriptor = os.open(database, os.O_RDONLY)
     try:
         os.fsync(descriptor)

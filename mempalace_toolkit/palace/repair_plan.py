@@ -71,6 +71,11 @@ class RepairPlan:
         return own + sum(one.bytes_needed for one in self.collections)
 
     @property
+    def loses(self) -> str:
+        """What is lost for good by this repair, for a person; empty where nothing is."""
+        return self.database.loss() if self.database else ""
+
+    @property
     def to_embed(self) -> int:
         """How many drawers are embedded again, beyond the sample."""
         return sum(one.to_embed for one in self.collections)
@@ -100,5 +105,6 @@ class RepairPlan:
             "bytes_needed": self.bytes_needed,
             "bytes_free": self.bytes_free,
             "to_embed": self.to_embed,
+            "loses": self.loses,
             "steps": list(self.steps()),
         }

@@ -15,6 +15,7 @@ from mempalace_toolkit.palace.embedding import Embed
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.repair_plan import CollectionPlan
 from mempalace_toolkit.palace.salvage import Salvage
+from mempalace_toolkit.palace.strays import segment_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Work:
     @property
     def live(self) -> Path:
         """The segment's own folder."""
-        return self.palace.path / self.plan.segment
+        return segment_path(self.palace.path, self.plan.segment)
 
 
 Step = tuple[str, Callable[[Work], None]]

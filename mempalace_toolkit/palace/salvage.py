@@ -21,9 +21,11 @@ from mempalace_toolkit.palace.raw_files import release
 from mempalace_toolkit.palace.reach import Reach, reach_of
 from mempalace_toolkit.palace.records import CollectionRecord
 from mempalace_toolkit.palace.segment_files import Elements, SegmentFiles, read_segment
+from mempalace_toolkit.palace.strays import segment_path
 
 NOWHERE, QUEUE, LIVE, QUARANTINED = range(4)
 _BLOCK = 4096
+_UPDATE = 1
 _UNIT_TOLERANCE = 1e-3
 
 
@@ -130,7 +132,7 @@ def salvage(
 
 def _folders(palace: Path, record: CollectionRecord) -> Iterator[tuple[Path, int]]:
     """The live segment's folder, then those quarantined, newest first."""
-    yield palace / record.vector_segment, LIVE
+    yield segment_path(palace, record.vector_segment), LIVE
     for one in reversed(list_quarantined(palace)):
         if one.segment == record.vector_segment:
             yield one.folder, QUARANTINED
@@ -155,6 +157,10 @@ def _take_from_queue(found: Salvage) -> None:
             last.pop(entry.id, None)
         elif entry.vector is not None and len(entry.vector) == 4 * found.dimension:
             last[entry.id] = entry.vector
+        elif entry.vector is not None or entry.operation != _UPDATE:
+            last.pop(
+                entry.id, None
+            )  # it had a vector, which is lost: the one before is of another text
     for drawer, vector in last.items():
         place = positions[drawer]
         row = np.frombuffer(vector, "<f4")
@@ -211,7 +217,7 @@ def _only_described(record: CollectionRecord, horizon: int) -> NDArray[np.bool_]
     for entry in record.queue:
         if entry.sequence > horizon:
             last[entry.id] = entry.sequence
-            if entry.vector is not None or entry.operation == 3:
+            if entry.vector is not None or entry.operation != _UPDATE:
                 changed.add(entry.id)
     described = np.zeros(len(record.ids), np.bool_)
     if last.keys() - changed:

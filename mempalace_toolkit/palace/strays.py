@@ -6,11 +6,23 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mempalace_toolkit.errors import DamageLeftError
 from mempalace_toolkit.palace.findings import Finding
 
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 SEGMENT_NAME = re.compile(_UUID)
 QUARANTINED_NAME = re.compile(rf"({_UUID})\.(drift|corrupt)-.+")
+
+
+def segment_path(palace: Path, segment: str) -> Path:
+    """The folder of a segment's index. Nothing but a UUID ever becomes a path: an empty id would
+    be the palace itself, `../other` another one. Raises DamageLeftError."""
+    if not SEGMENT_NAME.fullmatch(segment):
+        raise DamageLeftError(
+            f"{palace}: the segment id {segment[:60]!r} is no UUID: it was not followed",
+            "mempalace-toolkit repair --dry-run shows what can be done",
+        )
+    return palace / segment
 
 
 def segment_folders(palace: Path) -> list[str]:
