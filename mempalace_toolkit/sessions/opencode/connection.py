@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote as quoted
 from tempfile import TemporaryDirectory
 from typing import TypeVar
 from urllib.parse import quote
@@ -160,9 +161,27 @@ class Snapshot:
                 "give this user read access to the database, its -wal and its -shm file",
             )
         return StoreUnreadableError(
-            f"{self._path}: damaged ({error})",
-            "restore it from a copy, or recover it with sqlite3's .recover command",
+            f"{self._path}: a page of it is damaged, and what lies there cannot be read ({error})",
+            _remedy(self._path),
         )
+
+
+def unlisted(path: Path) -> StoreUnreadableError:
+    """The error for a database of which not even the list of sessions can be read."""
+    return StoreUnreadableError(
+        f"{path}: pages that list the sessions are damaged; those that can be found are read",
+        _remedy(path),
+    )
+
+
+def _remedy(path: Path) -> str:
+    """A way that works with the sqlite3 of Debian 12, too, whose .recover does not."""
+    mended = quoted(str(path.with_name(f"mended-{path.name}")))
+    return (
+        "restore the file from a backup, or save what can be read: "
+        f"sqlite3 {quoted(str(path))} .dump | sed 's/^ROLLBACK.*/COMMIT;/' | sqlite3 {mended}; "
+        f"then run this with --store {mended}"
+    )
 
 
 def _read_header(path: Path) -> bool:

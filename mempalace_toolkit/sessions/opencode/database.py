@@ -7,8 +7,15 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.model import StoreFinding
-from mempalace_toolkit.sessions.opencode.connection import Snapshot, beside, file_state
+from mempalace_toolkit.sessions.opencode.connection import (
+    Snapshot,
+    beside,
+    file_state,
+    unlisted,
+)
+from mempalace_toolkit.sessions.opencode.damage import read_rows_by_id
 from mempalace_toolkit.sessions.opencode.decoding import millis_of, text_of
 from mempalace_toolkit.sessions.opencode.listing import Listing, list_sessions
 from mempalace_toolkit.sessions.opencode.messages import Problems, findings_of
@@ -26,6 +33,7 @@ class DatabaseSource:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.findings: tuple[StoreFinding, ...] = ()
+        self.damage: tuple[StoreUnreadableError, ...] = ()
         self._file = path.resolve()  # SQLite keeps -wal and -shm beside what a link points to
         self._in_v2: frozenset[str] = frozenset()
         self._snapshot = Snapshot(self._file)
@@ -41,6 +49,9 @@ class DatabaseSource:
         listing = self._snapshot.run(lambda db: list_sessions(db, self._schema, str(self.path)))
         self._in_v2 = listing.in_v2
         self.findings = self._complaints(listing)
+        if not (listing.entries or listing.is_complete):
+            raise unlisted(self.path)
+        self.damage = () if listing.is_complete else (unlisted(self.path),)
         return listing.entries
 
     def read(self, entry: Entry) -> Reading:
@@ -91,7 +102,8 @@ class DatabaseSource:
     def _ids(self, db: sqlite3.Connection) -> Iterable[str]:
         for table in ("session", "session_v2"):
             if self._schema.has(table):
-                for (session,) in db.execute(f"select id from {table}"):  # noqa: S608
+                rows = read_rows_by_id(db, "id", table)
+                for session in (*rows.lost, *(row[0] for row in rows.found)):
                     if isinstance(session, bytes):
                         yield session.decode("utf-8", "replace")
 
@@ -111,6 +123,11 @@ class DatabaseSource:
             text = f"{listing.orphans}: sessions are gone but messages of theirs are left; not read"
             found.append(StoreFinding("orphan_message", text, str(self.path)))
         found += [moved_finding(moved) for moved in listing.moved]
+        text = "the session's row lies in a damaged page of the database; it was left out"
+        found += [
+            StoreFinding(StoreUnreadableError.kind, text, str(self.path), session)
+            for session in listing.lost
+        ]
         return tuple(found)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mempalace_toolkit.sessions.model import SessionRef
+from mempalace_toolkit.sessions.opencode.damage import Rows, is_corrupt, read_rows_by_id
 from mempalace_toolkit.sessions.opencode.decoding import millis_of, text_of
 from mempalace_toolkit.sessions.opencode.projects import Moved, Projects, read_projects
 from mempalace_toolkit.sessions.opencode.schema import Schema
@@ -57,19 +58,26 @@ class Listing:
     nameless: int
     orphans: int
     moved: tuple[Moved, ...]
+    lost: tuple[str, ...]
+    is_complete: bool
 
 
 def list_sessions(connection: sqlite3.Connection, schema: Schema, source: str) -> Listing:
     """Every session once; one that 2.x took over is taken from `session_v2`."""
     entries: dict[str, Entry] = {}
     in_v2: set[str] = set()
+    lost: set[str] = set()
     nameless = 0
+    is_complete = True
     projects = read_projects(connection, schema)
     for table in ("session_v2", "session"):
         queries = [_ROWS] if schema.has("session_message") else []
         if schema.has("message") and schema.has("part"):  # what 1.x said after a migration, too
             queries += [_MESSAGES, _PARTS, _LAST_PARTS]
-        for row in _session_rows(connection, schema, table):
+        rows = _session_rows(connection, schema, table)
+        lost |= {text_of(one) or "" for one in rows.lost}
+        is_complete &= rows.is_complete
+        for row in (SessionRow(*values) for values in rows.found):
             session = text_of(row.id)
             if not session:
                 nameless += 1
@@ -85,24 +93,25 @@ def list_sessions(connection: sqlite3.Connection, schema: Schema, source: str) -
         nameless,
         _count_orphans(connection, schema),
         tuple(projects.moved()),
+        tuple(sorted(lost - entries.keys())),
+        is_complete,
     )
 
 
-def _session_rows(connection: sqlite3.Connection, schema: Schema, table: str) -> list[SessionRow]:
+def _session_rows(connection: sqlite3.Connection, schema: Schema, table: str) -> Rows:
     if not schema.has(table):
-        return []
+        return Rows([])
     optional = [name if schema.has(table, name) else "null" for name in _OPTIONAL]
     columns = ", ".join(("id", "directory", "title", "time_created", "time_updated", *optional))
-    query = f"select {columns} from {table}"  # noqa: S608
-    return [SessionRow(*row) for row in connection.execute(query)]
+    return read_rows_by_id(connection, columns, table)
 
 
-def _counted(connection: sqlite3.Connection, query: str, session: str) -> Values:
-    """The query's row; empty where damage in the file lies in the way of this one session."""
+def _counted(connection: sqlite3.Connection, query: str, *values: str) -> Values:
+    """The query's row; empty where damage in the file lies in the way."""
     try:
-        return tuple(connection.execute(query, (session,)).fetchone())
+        return tuple(connection.execute(query, values).fetchone())
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+        if not is_corrupt(error):
             raise
         return ()
 
@@ -116,7 +125,8 @@ def _count_orphans(connection: sqlite3.Connection, schema: Schema) -> int:
     )
     tables = [table for table in ("message", "session_message") if schema.has(table) and owners]
     queries = [_ORPHANS.format(table=table, conditions=conditions) for table in tables]
-    return sum(connection.execute(query).fetchone()[0] for query in queries)
+    counts = (_counted(connection, query) for query in queries)
+    return sum(count[0] for count in counts if count and isinstance(count[0], int))
 
 
 def _entry(row: SessionRow, source: str, counts: list[Values], projects: Projects) -> Entry:

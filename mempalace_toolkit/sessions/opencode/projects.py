@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from mempalace_toolkit.sessions.model import MOVED_FOLDER, SessionRef, StoreFinding
+from mempalace_toolkit.sessions.opencode.damage import is_corrupt
 from mempalace_toolkit.sessions.opencode.decoding import text_of
 from mempalace_toolkit.sessions.opencode.schema import Schema
 
@@ -68,8 +69,17 @@ class Projects:
 
 
 def read_projects(connection: sqlite3.Connection, schema: Schema) -> Projects:
-    """The projects that the database knows; none where it has no such table."""
+    """The projects that the database knows; those that damage leaves."""
     projects = Projects()
+    try:
+        _fill(projects, connection, schema)
+    except sqlite3.DatabaseError as error:
+        if not is_corrupt(error):
+            raise
+    return projects
+
+
+def _fill(projects: Projects, connection: sqlite3.Connection, schema: Schema) -> None:
     if schema.has("project", "worktree"):
         for row in connection.execute("select id, worktree from project"):
             projects.worktrees[text_of(row[0]) or ""] = text_of(row[1]) or ""
@@ -82,7 +92,6 @@ def read_projects(connection: sqlite3.Connection, schema: Schema) -> Projects:
             kind = _WORKTREE if _WORKTREE.encode() in kinds else ""
             folders = projects.kinds.setdefault(text_of(project) or "", {})
             folders[text_of(directory) or ""] = kind
-    return projects
 
 
 def main_folder(project: str, worktree: str | None) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mempalace_toolkit.sessions.model import Mark, Role
+from mempalace_toolkit.sessions.opencode.damage import is_corrupt
 from mempalace_toolkit.sessions.opencode.decoding import millis_of, text_of
 
 REMOVED = "undone and removed by opencode, as its own record says"
@@ -73,7 +74,7 @@ def read_removals(
         marks = dict(_marks(connection, session, wanted)) if wanted else {}
         committed = list(_committed(connection, session, commits, still))
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
+        if not is_corrupt(error):
             raise
         return Removals()  # a record that cannot be read marks nothing
     marks |= {mark: REMOVED for _, mark in committed}

@@ -10,6 +10,7 @@ from typing import Self
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.model import Session, SessionRef, StoreFinding, Turn
+from mempalace_toolkit.sessions.opencode.database import DatabaseSource
 from mempalace_toolkit.sessions.opencode.forks import ForkGroups, RecentTurns, leading_run
 from mempalace_toolkit.sessions.opencode.imported import Continued, ImportedStorage
 from mempalace_toolkit.sessions.opencode.opening import open_sources
@@ -61,12 +62,12 @@ class OpencodeStore:
     @property
     def failures(self) -> tuple[StoreUnreadableError, ...]:
         """Places that exist and could not be read, so far; to raise once the rest is done."""
-        return tuple(self._failures)
+        return (*self._failures, *self._damage())
 
     @property
     def findings(self) -> tuple[StoreFinding, ...]:
         """What was wrong with the store as a whole, so far; every failure is one of them."""
-        failed = (StoreFinding(error.kind, error.message, "") for error in self._failures)
+        failed = (StoreFinding(error.kind, error.message, "") for error in self.failures)
         of_sources = (finding for source in self._sources for finding in source.findings)
         return (*failed, *self._opening_findings, *of_sources, *self._union_findings)
 
@@ -124,6 +125,10 @@ class OpencodeStore:
         order = sorted(listed.values(), key=lambda item: (item[0].ref.created, item[0].ref.id))
         self._forks = ForkGroups(entry for entry, _ in order)
         return {entry.ref.id: (self._with_group(entry), source) for entry, source in order}
+
+    def _damage(self) -> tuple[StoreUnreadableError, ...]:
+        databases = (source for source in self._sources if isinstance(source, DatabaseSource))
+        return tuple(error for database in databases for error in database.damage)
 
     def _drop(self, source: Source, error: StoreUnreadableError) -> None:
         self._failures.append(error)
