@@ -103,6 +103,10 @@ class TimeLimitError(ToolkitError):
     retryable = True
 
 
+class OtherTextsError(DamageLeftError):
+    """Of the vectors that were found for a repair, some are of other texts."""
+
+
 class ModelError(ToolkitError):
     """The embedding model is not on this machine and could not be made present."""
 

@@ -35,31 +35,30 @@ if TYPE_CHECKING:
     from mempalace_toolkit.pipeline import RunRequest
 
 MOST_FINDINGS = 20
+_FEW_DRAWERS = 200  # are compared before anybody asks how far it is
+
+Deep = Annotated[
+    bool, typer.Option("--deep", help="Embed every drawer's text again and compare its vector.")
+]
 
 
 def check(
     palace: Palace = None,
-    deep: Annotated[
-        bool, typer.Option("--deep", help="Also embed a sample of drawers and compare.")
-    ] = False,
+    deep: Deep = False,
     as_json: AsJson = False,
 ) -> None:
     """Prove that the palace's index is sound. Reads only. Exits 65 on damage."""
 
     def work() -> int:
-        from mempalace_toolkit.palace.deep import DeepCheck
-        from mempalace_toolkit.palace.index import check_index
-
         request = index_request(palace, f"{NAME} check")
-        embed = _embedder(request) if deep else None
-        report = check_index(request.palace, DeepCheck(embed) if embed else None)
+        report = _check(request, deep, False, as_json)
         error = _damage(report)
         if as_json:
             print_json(_answer("check", "ok", error, {"palace": str(request.palace.path)}, report))
         else:
             _show(report, request.palace)
             if error:
-                print(f"What can be done: {NAME} repair --dry-run")
+                print(f"What can be done: {NAME} repair{' --deep' if deep else ''} --dry-run")
         return error.exit_code if error else ExitCode.OK
 
     raise typer.Exit(end_with(f"{NAME} check", as_json, 0, work))
@@ -68,6 +67,7 @@ def check(
 def repair(
     palace: Palace = None,
     dry_run: DryRun = False,
+    deep: Deep = False,
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask. Without a terminal nothing is asked anyway.")
     ] = False,
@@ -89,11 +89,13 @@ def repair(
 
         request = index_request(palace, f"{NAME} repair", wait)
         if dry_run:
-            return _repair(request, Outcome(), Consent(True, yes, accept_loss), as_json)
+            return _repair(request, Outcome(), Consent(True, yes, accept_loss, deep), as_json)
         return with_history(
             Surroundings.of_process(),
             request.command,
-            lambda outcome: _repair(request, outcome, Consent(False, yes, accept_loss), as_json),
+            lambda outcome: _repair(
+                request, outcome, Consent(False, yes, accept_loss, deep), as_json
+            ),
         )
 
     raise typer.Exit(end_with(f"{NAME} repair", as_json, 0, work))
@@ -101,19 +103,20 @@ def repair(
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What the person agreed to beforehand: to see the plan only, to it, to what it loses."""
+    """What the person agreed to beforehand: to see the plan only, to it, to what it loses;
+    and whether every vector is compared first."""
 
     dry_run: bool
     yes: bool
     accept_loss: bool
+    deep: bool
 
 
 def _repair(request: RunRequest, outcome: Outcome, consent: Consent, as_json: bool) -> int:
     from mempalace_toolkit.palace.healing import loses_something
-    from mempalace_toolkit.palace.index import check_index
     from mempalace_toolkit.palace.plan import plan_repair
 
-    report = check_index(request.palace)
+    report = _check(request, consent.deep, True, as_json)
     plan = plan_repair(request.palace, report.findings, report.stamp)
     if not as_json:
         _show(report, request.palace)
@@ -205,6 +208,41 @@ def _damage(report: IndexReport) -> DamageLeftError | None:
         f"the palace's index is damaged: {report.detail}",
         f"{NAME} repair --dry-run shows what can be done",
     )
+
+
+def _check(request: RunRequest, deep: bool, thorough: bool, as_json: bool) -> IndexReport:
+    """Check the index; a few drawers are compared with their texts where the model is there.
+
+    A `deep` check compares all; a `thorough` one does where the few show that it must.
+    """
+    from dataclasses import replace
+
+    from mempalace_toolkit.cli.progress import progress_for
+    from mempalace_toolkit.palace.deep import DeepCheck
+    from mempalace_toolkit.palace.index import check_index
+    from mempalace_toolkit.pipeline.index import sample_check
+
+    if deep:
+        compare: DeepCheck | None = DeepCheck(_embedder(request), sample=None)
+    else:
+        compare = sample_check(request)
+    if compare is None:
+        return check_index(request.palace)
+    with progress_for(as_json) as progress:
+        told = 0
+
+        def tell_progress(compared: int, drawers: int) -> None:
+            nonlocal told
+            if drawers < _FEW_DRAWERS:
+                return
+            if not compared:
+                told = 0
+                progress.stage("comparing vectors with their texts", drawers)
+            progress.advance(compared - told)
+            told = compared
+
+        compare = replace(compare, thorough=thorough, progress=tell_progress)
+        return check_index(request.palace, compare)
 
 
 def _embedder(request: RunRequest) -> Embed:

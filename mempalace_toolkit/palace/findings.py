@@ -119,6 +119,11 @@ KINDS: Mapping[str, FindingKind] = {
             "labels_swapped", "vectors do not belong to their drawers' texts", "rebuild_segment"
         ),
         FindingKind(
+            "vectors_outdated",
+            "vectors are of other texts than their drawers' present ones",
+            "rebuild_segment",
+        ),
+        FindingKind(
             "segment_stray", "an index folder that no collection uses", "none", harmless=True
         ),
         FindingKind(
@@ -133,6 +138,8 @@ class Finding:
     """One finding in one place. `collection` and `segment` are empty where it has none.
 
     `numbers` says how much: counts, sizes, ids of rows. It never holds a drawer's text.
+    `drawers` are the ids, each with its drawer's sequence number, that every drawer was compared
+    with its text to find: their vectors are wrong, and all others right.
     """
 
     kind: str
@@ -140,6 +147,7 @@ class Finding:
     collection: str = ""
     segment: str = ""
     numbers: Mapping[str, int | float | str] = field(default_factory=dict)
+    drawers: Mapping[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def remedy(self) -> Remedy:

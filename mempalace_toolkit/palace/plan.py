@@ -113,8 +113,10 @@ def salvage_for(
     mapped: bool = False,
 ) -> Salvage:
     """The collection's vectors, trusted as far as its findings allow; see `salvage`."""
-    kinds = {finding.kind for finding in findings}
-    return salvage(palace.path, record, "labels_swapped" in kinds, mapped)
+    own = [one for one in findings if one.collection == record.name]
+    wrong = {drawer: number for one in own for drawer, number in one.drawers.items()}
+    map_wrong = any(one.kind == "labels_swapped" and not one.drawers for one in own)
+    return salvage(palace.path, record, map_wrong, mapped, wrong)
 
 
 def plan_collection(

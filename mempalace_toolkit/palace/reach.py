@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mempalace_toolkit.palace.longest_run import increasing
-from mempalace_toolkit.palace.records import CollectionRecord
+from mempalace_toolkit.palace.records import CollectionRecord, QueueEntry
 from mempalace_toolkit.palace.segment_files import Elements, SegmentFiles
 
 _SAME = 1e-5
+_UPDATE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ def reach_of(
         return None
     if files.id_map is None or map_wrong:
         return _reach_by_rank(record, files.elements)
-    labels = _labels(record, files.id_map.labels)
-    places = _places(files.elements, labels)
+    labels = labels_of(record, files.id_map.labels)
+    places = places_of(files.elements, labels)
     evidence, bound = _queue_evidence(
         record, files.elements, files.id_map.labels, record.vector_watermark
     )
@@ -65,12 +66,13 @@ def _has_all_flushed(record: CollectionRecord, labels: NDArray[np.int64]) -> boo
     return bool(np.all(labels[record.sequences <= watermark] > 0))
 
 
-def _labels(record: CollectionRecord, labels: Mapping[str, int]) -> NDArray[np.int64]:
+def labels_of(record: CollectionRecord, labels: Mapping[str, int]) -> NDArray[np.int64]:
+    """Each drawer's label in the map, 0 for none."""
     found = (labels.get(drawer, 0) for drawer in record.ids)
     return np.fromiter(found, np.int64, len(record.ids))
 
 
-def _places(elements: Elements, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+def places_of(elements: Elements, labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where the elements with these labels are; -1 for none, for deleted ones, for doubles."""
     held = np.array(elements.labels, np.int64)
     order = np.argsort(held, kind="stable")
@@ -95,7 +97,7 @@ def _queue_evidence(
     entries = sorted(last.values(), key=lambda one: -one.sequence)
     given = np.fromiter((labels.get(entry.id, 0) for entry in entries), np.int64, len(entries))
     bound = None
-    for entry, place in zip(entries, _places(elements, given).tolist(), strict=True):
+    for entry, place in zip(entries, places_of(elements, given).tolist(), strict=True):
         if place < 0 or entry.vector is None:
             continue
         difference = _difference(elements.vectors[place], entry.vector, record.space)
@@ -104,6 +106,32 @@ def _queue_evidence(
         if difference < np.inf:
             bound = entry.sequence - 1
     return -1, bound
+
+
+def outdated_operations(
+    record: CollectionRecord, elements: Elements, labels: Mapping[str, int]
+) -> int:
+    """How many operations in the queue the folder should have taken in and has not.
+
+    The queue keeps the operation of the VECTOR watermark itself. A folder that was flushed
+    there has the vector of the last operation on each drawer, or already a later one's.
+    """
+    flushed: dict[str, list[QueueEntry]] = {}
+    watermark = record.vector_watermark if record.vector_watermark is not None else -1
+    for entry in record.queue:
+        if entry.sequence <= watermark and (entry.vector is not None or entry.operation == 3):
+            flushed[entry.id] = []
+        if entry.id in flushed:
+            flushed[entry.id].append(entry)
+    given = np.fromiter((labels.get(drawer, 0) for drawer in flushed), np.int64, len(flushed))
+    outdated = 0
+    for entries, place in zip(flushed.values(), places_of(elements, given).tolist(), strict=True):
+        vectors = [entry.vector for entry in entries if entry.vector is not None]
+        if place < 0 or entries[0].vector is None:
+            continue
+        nearest = min(_difference(elements.vectors[place], one, record.space) for one in vectors)
+        outdated += _SAME < nearest < np.inf
+    return outdated
 
 
 def _difference(held: NDArray[np.float32], written: bytes, space: str) -> float:
@@ -172,3 +200,28 @@ def _rank_horizons(record: CollectionRecord, count: int) -> list[int]:
     ):
         horizons.append(watermark)
     return horizons
+
+
+def indexed_drawers(record: CollectionRecord) -> NDArray[np.bool_]:
+    """The drawers whose present vector a folder of the VECTOR watermark has, if it has them."""
+    watermark = record.vector_watermark
+    if watermark is None:
+        return np.zeros(len(record.ids), np.bool_)
+    return (record.sequences <= watermark) | only_described(record, watermark)
+
+
+def only_described(record: CollectionRecord, horizon: int) -> NDArray[np.bool_]:
+    """Drawers whose operations after `horizon` are all in the queue and all without a vector."""
+    last: dict[str, int] = {}
+    changed: set[str] = set()
+    for entry in record.queue:
+        if entry.sequence > horizon:
+            last[entry.id] = entry.sequence
+            if entry.vector is not None or entry.operation != _UPDATE:
+                changed.add(entry.id)
+    described = np.zeros(len(record.ids), np.bool_)
+    if last.keys() - changed:
+        for place, drawer in enumerate(record.ids):
+            if drawer in last and drawer not in changed:
+                described[place] = last[drawer] == record.sequences[place]
+    return described

@@ -22,13 +22,18 @@ from mempalace_toolkit.palace.order_proof import prove_order
 from mempalace_toolkit.palace.prove import prove_collection
 from mempalace_toolkit.palace.quarantine import UNSAFE_KINDS, aside_name
 from mempalace_toolkit.palace.rebuild import build_index, scratch_folder
-from mempalace_toolkit.palace.reembedding import begin_sample, compare_sample, embed_missing
+from mempalace_toolkit.palace.reembedding import (
+    begin_sample,
+    compare_all,
+    compare_sample,
+    embed_missing,
+)
 from mempalace_toolkit.palace.repair_work import RepairSetting, Step, Work
 from mempalace_toolkit.palace.watermark_writing import advance_watermark, undo_watermark
 
 _WIDER = (4, 16)
 
-__all__ = ["STEPS", "RepairSetting", "find_room"]
+__all__ = ["STEPS", "THOROUGH_STEPS", "RepairSetting", "find_room"]
 
 
 def find_room(work: Work) -> None:
@@ -158,3 +163,6 @@ STEPS: tuple[Step, ...] = (
     ("check", check_again),
     ("clean", clean),
 )
+
+THOROUGH_STEPS: tuple[Step, ...] = (*STEPS[:2], ("compare all", compare_all), *STEPS[2:])
+"""The same where a sample was contradicted: every vector is compared with its text."""

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from mempalace_toolkit.errors import DamageLeftError, ModelError
+from mempalace_toolkit.errors import ModelError, OtherTextsError
 from mempalace_toolkit.palace.records import read_documents
 from mempalace_toolkit.palace.repair_work import Sample, Work
+from mempalace_toolkit.palace.salvage import NOWHERE
 
 ALIKE = 0.999
 EMBED_BATCH = 256
@@ -17,7 +18,8 @@ EMBED_BATCH = 256
 
 def embed_missing(work: Work) -> None:
     """Embed the drawers whose vector is nowhere. Raises ModelError without a model."""
-    embed_drawers(work, work.found.missing())
+    known = np.fromiter(work.found.embedded, np.int64, len(work.found.embedded))
+    embed_drawers(work, np.setdiff1d(work.found.missing(), known))
 
 
 def embed_drawers(work: Work, missing: NDArray[np.int64]) -> None:
@@ -79,19 +81,49 @@ def begin_sample(work: Work) -> None:
 
 
 def compare_sample(work: Work) -> None:
-    """Compare the sample with what was salvaged. Raises DamageLeftError where they differ."""
+    """Compare the sample with what was salvaged. Raises OtherTextsError where they differ."""
     if work.sample is None:
         return
     told, again = work.sample.places, work.sample.vectors.result()
     _require_dimension(work, again.shape[1])
-    held = work.found.vectors(np.array(told)).astype(np.float64)
-    lengths = np.linalg.norm(held, axis=1) * np.linalg.norm(again, axis=1)
-    alike = np.sum(held * again, axis=1) / np.where(lengths > 0, lengths, 1)
-    wrong = int(np.count_nonzero(~(alike > ALIKE)))
+    wrong = int(np.count_nonzero(~_alike(work, told, again)))
     work.sampled = len(told)
     if wrong:
-        raise DamageLeftError(
+        raise OtherTextsError(
             f"{wrong} of {len(told)} vectors salvaged for {work.plan.collection} are not of "
             "their drawers' texts: nothing was changed",
             "mempalace repair --mode from-sqlite --yes",
         )
+
+
+def compare_all(work: Work) -> None:
+    """Compare every vector that a folder gave with its drawer's text, and keep the right ones.
+
+    The others are taken as the model gives them. It is what remains where a sample has shown
+    that nothing tells which are wrong. Raises ModelError.
+    """
+    found, embed = work.found, work.setting.embed
+    salvaged = np.flatnonzero(found.folder >= 0)
+    for start in range(0, len(salvaged) if embed else 0, EMBED_BATCH):
+        batch = salvaged[start : start + EMBED_BATCH]
+        texts = read_documents(work.palace, (int(row) for row in found.record.row_ids[batch]))
+        told = [place for place in batch.tolist() if texts.get(int(found.record.row_ids[place]))]
+        if not told or embed is None:
+            continue
+        again = embed([texts[int(found.record.row_ids[place])] for place in told])
+        _require_dimension(work, again.shape[1])
+        alike = _alike(work, told, again)
+        for place, vector in zip(np.array(told)[~alike].tolist(), again[~alike], strict=True):
+            found.origin[place], found.folder[place] = NOWHERE, -1
+            found.embedded[place] = vector
+        work.embedded += int(np.count_nonzero(~alike))
+        work.compared += len(told)
+
+
+def _alike(work: Work, told: list[int], again: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether the drawers' salvaged vectors point where the model's do."""
+    held = work.found.vectors(np.array(told)).astype(np.float64)
+    lengths = np.linalg.norm(held, axis=1) * np.linalg.norm(again, axis=1)
+    alike = np.sum(held * again, axis=1) / np.where(lengths > 0, lengths, 1)
+    result: NDArray[np.bool_] = alike > ALIKE
+    return result

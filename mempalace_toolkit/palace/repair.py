@@ -12,12 +12,12 @@ from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from mempalace_toolkit.errors import DamageLeftError
+from mempalace_toolkit.errors import DamageLeftError, OtherTextsError
 from mempalace_toolkit.files import told_as_full, write_undone
 from mempalace_toolkit.palace.check import check_palace
 from mempalace_toolkit.palace.database_plan import DatabasePlan
 from mempalace_toolkit.palace.drawers import roll_back_journal
-from mempalace_toolkit.palace.findings import KINDS, Finding
+from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.mempalace_lock import hold_mempalace_lock
 from mempalace_toolkit.palace.moment import at_one_moment
@@ -25,7 +25,7 @@ from mempalace_toolkit.palace.plan import plan_collection, plan_repair, salvage_
 from mempalace_toolkit.palace.prove import prove_collection
 from mempalace_toolkit.palace.rebuild import remove_scratch
 from mempalace_toolkit.palace.rebuild_palace import rebuilt_database
-from mempalace_toolkit.palace.rebuild_steps import STEPS, put_back
+from mempalace_toolkit.palace.rebuild_steps import STEPS, THOROUGH_STEPS, put_back
 from mempalace_toolkit.palace.records import CollectionRecord, read_records
 from mempalace_toolkit.palace.repair_plan import RepairPlan
 from mempalace_toolkit.palace.repair_result import CollectionResult, RepairResult
@@ -114,11 +114,7 @@ def _repair_collections(
 
 def _known_only_to(plan: RepairPlan) -> list[Finding]:
     """The findings of the plan that a check without the model cannot see again."""
-    return [
-        Finding("labels_swapped", KINDS["labels_swapped"].meaning, one.collection, one.segment)
-        for one in plan.collections
-        if "labels_swapped" in one.kinds
-    ]
+    return [one for one in plan.findings if one.kind in ("labels_swapped", "vectors_outdated")]
 
 
 def _sweep(palace: PalaceLocation) -> None:
@@ -139,7 +135,11 @@ def _repair_collection(
     own = [one for one in findings if not one.harmless and one.collection in ("", name)]
     work = at_one_moment(palace, lambda: _work(palace, name, own, setting)).seen
     topping_up = work.plan.grade == "top_up"
-    run_steps(work, TOP_UP_STEPS if topping_up else STEPS)
+    try:
+        run_steps(work, TOP_UP_STEPS if topping_up else STEPS)
+    except OtherTextsError:
+        work = at_one_moment(palace, lambda: _work(palace, name, own, setting)).seen
+        run_steps(work, THOROUGH_STEPS)
     if outer is not None:
         outer.callback(put_back, work)
     setting.before_step("prove")

@@ -7,7 +7,7 @@ answers it for a folder is in `reach.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from mempalace_toolkit.palace.pairing import paired
 from mempalace_toolkit.palace.presumption import Presumption, presume
 from mempalace_toolkit.palace.quarantine import list_quarantined
 from mempalace_toolkit.palace.raw_files import release
-from mempalace_toolkit.palace.reach import Reach, reach_of
+from mempalace_toolkit.palace.reach import Reach, indexed_drawers, only_described, reach_of
 from mempalace_toolkit.palace.records import CollectionRecord
 from mempalace_toolkit.palace.segment_files import Elements, SegmentFiles, read_segment
 from mempalace_toolkit.palace.strays import segment_path
@@ -92,12 +92,18 @@ class Salvage:
 
 
 def salvage(
-    palace: Path, record: CollectionRecord, map_wrong: bool = False, mapped: bool = False
+    palace: Path,
+    record: CollectionRecord,
+    map_wrong: bool = False,
+    mapped: bool = False,
+    wrong: Mapping[str, int] | None = None,
 ) -> Salvage:
     """Look for every drawer's vector: in the queue, in the index, in quarantined indexes.
 
     With `map_wrong` no folder's map of ids is believed: the drawers' order must tell. `mapped`
     elements take no memory beyond a block, and are for a palace that nothing else has open.
+    `wrong` are drawers, each with its sequence number, whose vector was compared with their
+    text and is another's: no folder is believed about them.
     """
     dimension = record.dimension or 0
     total = len(record.ids)
@@ -122,12 +128,26 @@ def salvage(
             files = paired(files, folders[0][0], [one for one, _ in folders[1:]], dimension)
             _take_from_folder(found, files, origin, map_wrong)
             live = files if origin == LIVE else live
-    watermark = record.vector_watermark
-    if live is not None and watermark is not None and len(found.missing()):
-        current = (record.sequences <= watermark) | _only_described(record, watermark)
+    _leave_out(found, wrong or {})
+    if live is not None and len(found.missing()):
+        current = indexed_drawers(record) & ~_compared_wrong(record, wrong or {})
         if np.any(current & (found.origin == NOWHERE)):
             found.presumed = presume(record, live, current, map_wrong)
     return found
+
+
+def _leave_out(found: Salvage, wrong: Mapping[str, int]) -> None:
+    left = np.flatnonzero(_compared_wrong(found.record, wrong) & (found.folder >= 0))
+    found.origin[left], found.folder[left] = NOWHERE, -1
+
+
+def _compared_wrong(record: CollectionRecord, wrong: Mapping[str, int]) -> NDArray[np.bool_]:
+    """The drawers that were not written again since they were compared."""
+    numbers = record.sequences.tolist() if wrong else []
+    result = np.zeros(len(record.ids), np.bool_)
+    for place, number in enumerate(numbers):
+        result[place] = wrong.get(record.ids[place]) == number
+    return result
 
 
 def _folders(palace: Path, record: CollectionRecord) -> Iterator[tuple[Path, int]]:
@@ -206,25 +226,8 @@ def _proven(reach: Reach, record: CollectionRecord) -> NDArray[np.bool_]:
     flushed = record.vector_watermark is not None and reach.horizon >= record.vector_watermark
     if flushed or (record.queue and record.queue[0].sequence <= reach.horizon):
         # The queue has all that was done since: these were touched, their vectors were not.
-        current |= present & _only_described(record, reach.horizon)
+        current |= present & only_described(record, reach.horizon)
     return current
-
-
-def _only_described(record: CollectionRecord, horizon: int) -> NDArray[np.bool_]:
-    """Drawers whose operations after `horizon` are all in the queue and all without a vector."""
-    last: dict[str, int] = {}
-    changed: set[str] = set()
-    for entry in record.queue:
-        if entry.sequence > horizon:
-            last[entry.id] = entry.sequence
-            if entry.vector is not None or entry.operation != _UPDATE:
-                changed.add(entry.id)
-    described = np.zeros(len(record.ids), np.bool_)
-    if last.keys() - changed:
-        for place, drawer in enumerate(record.ids):
-            if drawer in last and drawer not in changed:
-                described[place] = last[drawer] == record.sequences[place]
-    return described
 
 
 def _sound(elements: Elements, places: NDArray[np.int64], space: str) -> NDArray[np.bool_]:

@@ -85,7 +85,7 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
                 try:
                     file_pages(ledger, request, observer, report, (lock, log))
                 finally:
-                    keep_sound(request, observer, report)
+                    keep_sound(request, observer, report, mined=True)
             prune_replaced(request, report)
             forget(vectors_folder(request))  # all is filed
         except ToolkitError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mempalace_toolkit.errors import DamageLeftError
 from mempalace_toolkit.model.ensure import ensure
+from mempalace_toolkit.model.location import status
 from mempalace_toolkit.palace.deep import DeepCheck
 from mempalace_toolkit.palace.drawers import roll_back_journal
 from mempalace_toolkit.palace.embedding import palace_embedder
@@ -24,14 +25,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def keep_sound(request: RunRequest, observer: Observer, report: RunReport) -> None:
-    """Check the index, and repair it if that is wanted. Raises DamageLeftError."""
+def keep_sound(
+    request: RunRequest, observer: Observer, report: RunReport, mined: bool = False
+) -> None:
+    """Check the index, and repair it if that is wanted. Raises DamageLeftError.
+
+    Where drawers were `mined`, the model is there, and a sample is compared with it.
+    """
     palace = request.palace
     setting, deep = None, None
     if request.repair != "never":
         setting = repair_setting(request, observer)
         if setting.embed and request.repair == "always":
-            deep = DeepCheck(setting.embed)
+            deep = DeepCheck(setting.embed, thorough=True)
+        elif mined:
+            deep = sample_check(request)
     with timed(report, "check"):
         healing = heal(palace, setting, deep)
     report.index_before = report.index_before or healing.before
@@ -44,6 +52,16 @@ def keep_sound(request: RunRequest, observer: Observer, report: RunReport) -> No
             f"the palace's index is damaged: {healing.after.detail}",
             "mempalace-toolkit repair --dry-run shows what can be done",
         )
+
+
+def sample_check(request: RunRequest) -> DeepCheck | None:
+    """A comparison of a few drawers with their texts, where the model is there; else none.
+
+    Where one of them is wrong all are compared, so that a repair knows what to embed.
+    """
+    there = request.palace.embedding_model == "minilm" and status(request.model.cache).present
+    embed = palace_embedder(request.palace, request.environment) if there else None
+    return DeepCheck(embed, thorough=True, optional=True) if embed else None
 
 
 def note_kept(result: RepairResult) -> None:

@@ -140,11 +140,11 @@ def test_a_sound_palace_has_no_finding_and_is_only_read(palace: Copy, shape: str
     assert tree_state(sound.path) == before
 
 
-def test_swapped_labels_show_only_to_the_deep_check(victim: Victim) -> None:
+def test_swapped_labels_show_to_the_deep_check_and_where_the_queue_tells(victim: Victim) -> None:
     values.labels_swapped(victim)
     model = DeepCheck(embed=lambda texts: embed(list(texts), 384))
-    assert check_palace(location(victim)) == ()
-    assert {finding.kind for finding in check_palace(location(victim), model)} == {"labels_swapped"}
+    assert {finding.kind for finding in check_palace(location(victim))} <= {"vectors_outdated"}
+    assert "labels_swapped" in {finding.kind for finding in check_palace(location(victim), model)}
 
 
 @pytest.mark.parametrize("damage", [values.vectors_nan, values.vectors_zeroed], ids=_name)

@@ -12,6 +12,7 @@ from mempalace_toolkit.palace.checks.graph import (
 )
 from mempalace_toolkit.palace.checks.ids import check_ids
 from mempalace_toolkit.palace.checks.labels import check_labels
+from mempalace_toolkit.palace.checks.outdated import check_outdated
 from mempalace_toolkit.palace.checks.queue import check_queue
 from mempalace_toolkit.palace.checks.vectors import check_vectors
 from mempalace_toolkit.palace.checks.watermarks import check_watermarks
@@ -26,6 +27,7 @@ CHECKS: Mapping[str, Callable[[Evidence], Iterator[Finding]]] = {
     "labels": check_labels,
     "vectors": check_vectors,
     "ids": check_ids,
+    "outdated": check_outdated,
     "queue": check_queue,
     "watermarks": check_watermarks,
 }
