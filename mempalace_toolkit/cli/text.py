@@ -136,7 +136,9 @@ def fit(text: str, width: int) -> str:
     """`text` on one line in exactly `width` terminal cells, cut with an ellipsis."""
     if text.isascii() and text.isprintable():
         return text.ljust(width) if len(text) <= width else text[: width - 1] + "…"
-    shown = "".join(c if c.isprintable() else " " for c in text)
+    shown = text
+    if not text.isprintable():
+        shown = "".join(c if c.isprintable() else " " for c in text)
     if cells(shown) <= width:
         return shown + " " * (width - cells(shown))
     taken, used = [], 0

@@ -126,7 +126,7 @@ def plan_sessions(
             findings.append(StoreFinding(error.kind, error.message, ref.source, ref.id))
             continue
         findings.extend(session.findings)
-        pages = ledger.pages(scope.agent, ref.id)
+        pages = ledger.pages(scope.agent, ref.id) if before else ()
         wing = _wing(session.ref, before, selection)
         plan = plan_session(session, wing, before, pages, scope.now_ms, scope.spool)
         lost = frozenset(page.path for page in pages if page.path in scope.lost)

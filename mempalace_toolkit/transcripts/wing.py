@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path, PurePath
+from functools import lru_cache
+from pathlib import Path, PurePath, PureWindowsPath
 
 UNPLACED = "no_project"
 """The wing of sessions whose directory has no name: `/`, or none recorded."""
@@ -12,6 +13,7 @@ UNPLACED = "no_project"
 LONGEST = 100
 """Characters; MemPalace allows 128, and a folder name 255 bytes."""
 
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _NOT_ALLOWED = re.compile(r"[^\w .'-]")
 
 
@@ -31,7 +33,8 @@ def normalise_wing(name: str) -> str:
 def mapped_wing(directory: str, wings: Mapping[str, str]) -> str | None:
     """The wing that `wings`, paths to names, gives `directory`: the longest path wins."""
     for path in sorted(wings, key=len, reverse=True):
-        if directory == path or directory.startswith(path.rstrip("/") + "/"):
+        inside = path.rstrip("\\") + "\\" if _WINDOWS.match(path) else path.rstrip("/") + "/"
+        if directory == path or directory.startswith(inside):
             return normalise_wing(wings[path])
     return None
 
@@ -52,11 +55,14 @@ def project_wing(directory: str) -> str:
     That is the git repository (a worktree and a subdirectory count to it), else the
     directory itself.
     """
+    if _WINDOWS.match(directory):  # mined on another system than it was written on
+        return normalise_wing(PureWindowsPath(directory).name)
     if not directory.startswith("/"):
         return normalise_wing(PurePath(directory).name)
     return normalise_wing(_repository_name(directory) or PurePath(directory).name)
 
 
+@lru_cache(maxsize=4096)
 def _repository_name(directory: str) -> str | None:
     """The name of the main working tree's folder, or of a bare repository; None outside."""
     try:

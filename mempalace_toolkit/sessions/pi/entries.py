@@ -32,13 +32,17 @@ ENTRY_KINDS = TALK_KINDS | {
 UNASKED_KINDS = frozenset({"session_info", "usage"})
 """Entries that a client writes where it stands, also one that the session has moved on from."""
 
-PASSED_BY = re.compile(
-    rb'\{"type":"message",(?:"id":"([^"\\]*)","parentId":(?:null|"([^"\\]*)"),)?'
-    rb'"timestamp":"([^"\\]*)","message":\{"role":"(?:toolResult|system|bashExecution)"'
+_HEAD = re.compile(
+    rb'\{"type":"(message|model_change|thinking_level_change)",'
+    rb'(?:"id":"([^"\\]*)","parentId":(?:null|"([^"\\]*)"),)?"timestamp":"([^"\\]*)",'
+    rb'(?:"message":\{"role":"(?:toolResult|system|bashExecution|(assistant))","|"[a-z])'
 )
-"""The beginning of a line, as every pi writes it, of which nothing is talk."""
+"""The beginning of a line, as every pi writes it, of which often nothing is talk."""
 
-ANOTHER_RECORD = b'{"type":"message","'
+_TEXT = b'"type":"text"'
+_BLOCKS = b'content":['
+_ANOTHER_RECORD = b'{"type":"message","'
+_ENDS = (b"}", b"}\r", b"}\n", b"}\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,23 +113,30 @@ def is_entry(value: dict[str, Any]) -> bool:
     return known and ("timestamp" in value or "id" in value)
 
 
-def passed_by(line: bytes) -> Entry | None:
-    """The entry of a tool result or system prompt, of which no more than its head is looked at.
+def passed_by(line: bytes, version: int) -> Entry | None:
+    """The entry of a line without talk, of which no more than its head is looked at.
 
-    None for every other line, and where the line may hold anything beside the one record.
+    Those are tool results, system prompts, answers without text, changes of the model. None for
+    every other line, and where the line may hold anything beside the one record.
     """
-    head = PASSED_BY.match(line)
-    if not head or not line.endswith((b"}}\n", b"}}\r\n", b"}}")):
+    head = _HEAD.match(line)
+    if head is None:
         return None
-    if line.find(ANOTHER_RECORD, head.end()) >= 0:
+    kind, id, parent, stamp, answer = head.groups()
+    end = head.end()
+    if id is None and version != 1:  # rewritten from version 1: its id stands at the end
         return None
-    id, parent, stamp = head.groups()
-    if id is None:
-        return Entry("message", "", "", stamp.decode("utf-8", "replace"))
+    if kind == b"message":
+        if answer and (not line.startswith(_BLOCKS, end) or line.find(_TEXT, end) >= 0):
+            return None
+        if answer is None and line[end - 1] != 34:  # a message whose role comes later
+            return None
+    if not line.endswith(_ENDS) or line.find(_ANOTHER_RECORD, end) >= 0:
+        return None
     return Entry(
-        "message",
-        id.decode("utf-8", "replace"),
-        None if parent is None else parent.decode("utf-8", "replace"),
+        kind.decode(),
+        "" if id is None else id.decode("utf-8", "replace"),
+        "" if id is None else None if parent is None else parent.decode("utf-8", "replace"),
         stamp.decode("utf-8", "replace"),
     )
 
@@ -163,7 +174,9 @@ def milliseconds(value: object) -> int | None:
     if isinstance(value, str):
         try:
             moment = datetime.fromisoformat(value)
-            number = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000
+            if moment.tzinfo is None:
+                moment = moment.replace(tzinfo=UTC)
+            number = moment.timestamp() * 1000
         except (ValueError, OverflowError):
             return None
     elif isinstance(value, int | float) and not isinstance(value, bool):

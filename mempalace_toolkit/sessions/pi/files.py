@@ -146,6 +146,15 @@ def list_files(places: Sequence[Path]) -> Listing:
     return listing
 
 
+def each_file(place: Path) -> Iterator[FileState]:
+    """The session files of a place one after another, for a look at the first ones."""
+    if not place.is_dir():
+        yield from list_files([place]).files
+        return
+    for folder in _folders(place, set(), []):
+        yield from list_files([Path(path) for _, path in sorted(_session_files(folder, []))]).files
+
+
 def _session_files(folder: str, failures: list[StoreUnreadableError]) -> list[tuple[bool, str]]:
     """(is a link, path) of session files and their backups."""
     return [

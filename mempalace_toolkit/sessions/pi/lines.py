@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import orjson
 
+from mempalace_toolkit.sessions.pi.files import BUFFER, open_descriptor
+
 MAX_LINE = 256 << 20
 """Bytes; a longer line is skipped, so that garbage without a newline cannot fill the memory."""
+
+AT_ONCE = 1 << 20
+"""Bytes; a file up to this size is read in one piece."""
+
+LONG = 4 << 20
+"""Bytes; of a longer line, what is no talk is cut out before it becomes text."""
 
 ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -19,6 +29,7 @@ PADDING = b"\0 \t\r\n"
 MOST_PIECES = 1000
 """Places on one bad line at which a record may begin; more are not tried."""
 
+_BULK = re.compile(rb'"(?:thinking|data|thinkingSignature|textSignature)":"')
 _RECORD = re.compile(r'\{\s*"type"\s*:\s*"')
 _DECODER = json.JSONDecoder(strict=False)
 
@@ -38,6 +49,43 @@ def complete_lines(stream: BinaryIO) -> Iterator[bytes | None]:
                 yield None
 
 
+def lines_of(path: str) -> Iterator[bytes | None]:
+    """Every complete line of a regular file, with or without its line feed. Raises OSError."""
+    descriptor = open_descriptor(path)
+    with os.fdopen(descriptor, "rb", 0) as stream:
+        if os.fstat(descriptor).st_size > min(AT_ONCE, MAX_LINE):
+            yield from complete_lines(io.BufferedReader(stream, BUFFER))
+        else:
+            yield from stream.readall().split(b"\n")[:-1]
+
+
+def without_bulk(line: bytes) -> bytes:
+    """A very long line without the pictures and the thinking on it, which are no talk.
+
+    As text they would take up to four times the room of the line.
+    """
+    pieces, position = [], 0
+    for key in _BULK.finditer(line):
+        if key.end() < position:
+            continue
+        end = key.end()
+        while (end := line.find(b'"', end)) > 0 and _is_escaped(line, end):
+            end += 1
+        if end < 0:
+            return line  # cut in the middle of a string: it is read as what it is
+        pieces.append(line[position : key.end()])
+        position = end
+    pieces.append(line[position:])
+    return b"".join(pieces)
+
+
+def _is_escaped(line: bytes, quote: int) -> bool:
+    start = quote
+    while line[start - 1 : start] == b"\\":
+        start -= 1
+    return (quote - start) % 2 == 1
+
+
 def records_on(line: bytes) -> tuple[list[dict[str, Any]], bool, bool]:
     """The JSON objects on a line, whether they had to be mended, and whether a piece is lost.
 
@@ -45,6 +93,8 @@ def records_on(line: bytes) -> tuple[list[dict[str, Any]], bool, bool]:
     a byte order mark and the NULs that a crash can leave around a line. A record that lost its
     newline shares its line with the next; one that was cut stands before it as a torn piece.
     """
+    if len(line) > LONG:
+        line = without_bulk(line)
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:

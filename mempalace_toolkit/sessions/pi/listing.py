@@ -13,7 +13,7 @@ from pathlib import Path
 from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
 from mempalace_toolkit.sessions.model import SessionRef, StoreFinding
 from mempalace_toolkit.sessions.pi.copies import choose_file
-from mempalace_toolkit.sessions.pi.files import list_files
+from mempalace_toolkit.sessions.pi.files import each_file, list_files
 from mempalace_toolkit.sessions.pi.heads import SessionFile, read_head
 
 REVISION = "2"
@@ -71,7 +71,7 @@ def look(places: Sequence[Path]) -> Index:
 def check_versions(place: Path) -> None:
     """Raise UnknownSchemaError where there are files and none is a session that can be read."""
     unknown: StoreUnreadableError | None = None
-    for state in list_files([place]).files:
+    for state in each_file(place):
         try:
             head = read_head(state)
         except UnknownSchemaError as failure:

@@ -16,12 +16,9 @@ from mempalace_toolkit.sessions.pi.entries import (
     is_entry,
     passed_by,
 )
-from mempalace_toolkit.sessions.pi.files import finding, open_file, shown
-from mempalace_toolkit.sessions.pi.lines import complete_lines, records_on
+from mempalace_toolkit.sessions.pi.files import finding, shown
+from mempalace_toolkit.sessions.pi.lines import lines_of, records_on
 from mempalace_toolkit.sessions.pi.turns import title_of, turns_of, updated_of, withdrawn_of
-
-AT_ONCE = 1 << 20
-"""Bytes; a file up to this size is read in one piece."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +48,7 @@ def read_talk(path: str, created: int, session: str) -> Talk:
     Raises OSError, and UnknownSchemaError where the file has no known version any more.
     """
     lines = _Lines()
-    with open_file(path) as stream:
-        entries = list(_entries(complete_lines(stream), lines))
+    entries = list(_entries(lines_of(path), lines))
     if not entries and not lines.version:
         lines.version = -1
     linear = lines.version == 1 or (not lines.version and not any(e.id for e in entries))
@@ -84,9 +80,9 @@ def _entries(written: Iterable[bytes | None], lines: _Lines) -> Iterator[Entry]:
     for number, line in enumerate(written, 1):
         if line is None:
             lines.skipped.append(number)
-        elif entry := passed_by(line):
+        elif entry := passed_by(line, lines.version):
             yield entry
-        elif not line.isspace():
+        elif line and not line.isspace():
             records, mended, torn = records_on(line)
             for record in records:
                 if not lines.version and (header := header_of(record)):
