@@ -9,33 +9,22 @@ its -shm is read through a private copy, which is exact because nobody is writin
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from shlex import quote as quoted
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 from urllib.parse import quote
 
 from mempalace_toolkit.errors import StoreUnreadableError
+from mempalace_toolkit.sessions.opencode.private_copy import FileState, file_state, private_copy
 
 Value = TypeVar("Value")
-FileState = tuple[int, int, int] | None
 
 _MAGIC = b"SQLite format 3\0"
 _WAIT_SECONDS = 0.5
-_COPY_LIMIT = 1 << 30  # bytes; a larger one gets a -shm beside it rather than a copy
 _ATTEMPTS = 3
-
-
-def file_state(path: Path) -> FileState:
-    """Modification time, size and inode of a file; None where there is none."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def beside(path: Path, suffix: str) -> Path:
@@ -48,7 +37,6 @@ class Snapshot:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._copy: TemporaryDirectory[str] | None = None
         self._guarded: FileState = None
         self._connection: sqlite3.Connection | None = None
 
@@ -76,9 +64,6 @@ class Snapshot:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        if self._copy is not None:
-            self._copy.cleanup()
-            self._copy = None
         self._guarded = None
 
     def _was_disturbed(self) -> bool:
@@ -107,8 +92,8 @@ class Snapshot:
         if not wal:
             self._guarded = before
             return self._connect(self._path, "immutable=1")
-        copy = self._copied()
-        return self._connect(copy or self._path, "mode=ro")
+        with private_copy([self._path, beside(self._path, "-wal")]) as copy:
+            return self._connect(copy or self._path, "mode=ro")
 
     def _connect(self, path: Path, options: str) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -126,25 +111,6 @@ class Snapshot:
             connection.close()
             raise
         return connection
-
-    def _copied(self) -> Path | None:
-        """A private copy of database and -wal, unless they are too big or changed meanwhile."""
-        files = [self._path, beside(self._path, "-wal")]
-        before = [file_state(file) for file in files]
-        if sum(state[1] for state in before if state) > _COPY_LIMIT:
-            return None
-        folder = TemporaryDirectory(prefix="mempalace-toolkit-")
-        try:
-            for file in files:
-                shutil.copyfile(file, Path(folder.name, file.name))
-        except OSError:
-            folder.cleanup()
-            return None
-        if [file_state(file) for file in files] != before:
-            folder.cleanup()
-            return None
-        self._copy = folder
-        return Path(folder.name, self._path.name)
 
     def _explained(self, error: sqlite3.Error) -> StoreUnreadableError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -187,6 +153,12 @@ def _remedy(path: Path) -> str:
 def _read_header(path: Path) -> bool:
     """Whether the file is in WAL mode; an empty file is a database without tables."""
     try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a pipe would wait for ever
+            raise StoreUnreadableError(
+                f"{path}: no file but a pipe, a socket or a device",
+                "give --store an opencode database, a storage/ folder, or the folder with both",
+            )
         with path.open("rb") as file:
             header = file.read(20)
     except OSError as error:

@@ -12,13 +12,13 @@ from mempalace_toolkit.sessions.model import StoreFinding
 from mempalace_toolkit.sessions.opencode.connection import (
     Snapshot,
     beside,
-    file_state,
     unlisted,
 )
 from mempalace_toolkit.sessions.opencode.damage import read_rows_by_id
 from mempalace_toolkit.sessions.opencode.decoding import millis_of, text_of
 from mempalace_toolkit.sessions.opencode.listing import Listing, list_sessions
 from mempalace_toolkit.sessions.opencode.messages import Problems, findings_of
+from mempalace_toolkit.sessions.opencode.private_copy import file_state
 from mempalace_toolkit.sessions.opencode.projects import moved_finding
 from mempalace_toolkit.sessions.opencode.reading import SessionReader
 from mempalace_toolkit.sessions.opencode.removed import is_indexed

@@ -28,7 +28,6 @@ select max(time_updated) from part where message_id = (
 )
 """
 _ORPHANS = "select count(distinct session_id) from {table} where {conditions}"
-_READER = 2  # raised when the same rows are read differently, so that they are read again
 _OPTIONAL = ("parent_id", "revert", "time_archived", "fork_session_id", "project_id")
 
 Values = tuple[object, ...]
@@ -138,7 +137,7 @@ def _entry(row: SessionRow, source: str, counts: list[Values], projects: Project
         directory=text_of(row.directory) or "",
         created=millis_of(row.created),
         updated=millis_of(row.updated),
-        change_key=key_of(_READER, row, counts),
+        change_key=key_of(row, counts),
         source=source,
         parent=text_of(row.parent) or None,
         archived=millis_of(row.archived) > 0,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mempalace_toolkit.errors import StoreUnreadableError
+from mempalace_toolkit.sessions.opencode.copies import is_database
 
 _DATABASES = "opencode*.db"
 _STORAGE = "storage"
@@ -55,7 +56,7 @@ def expand(path: Path) -> tuple[Path, ...]:
 
 def _stores_in(folder: Path) -> tuple[Path, ...]:
     try:
-        names = sorted(path for path in folder.iterdir() if path.match(_DATABASES))
+        names = sorted(path for path in folder.iterdir() if is_database(path.name))
     except (FileNotFoundError, NotADirectoryError):
         return ()
     storage = folder / _STORAGE

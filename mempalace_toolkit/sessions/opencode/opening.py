@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.model import StoreFinding
+from mempalace_toolkit.sessions.opencode.copies import copies_in
 from mempalace_toolkit.sessions.opencode.database import DatabaseSource
 from mempalace_toolkit.sessions.opencode.imported import ImportedStorage
 from mempalace_toolkit.sessions.opencode.location import expand
@@ -36,6 +37,7 @@ def open_sources(paths: Sequence[Path]) -> Opened:
     databases: dict[Path, DatabaseSource] = {}
     folders: dict[Path, StorageSource] = {}
     unknown: set[Path] = set()
+    failed: set[Path] = set()
     for path in _expanded(paths, failures):
         place = path.resolve()
         try:
@@ -50,7 +52,11 @@ def open_sources(paths: Sequence[Path]) -> Opened:
         except StoreUnreadableError as error:
             failures.append(error)
             unknown.add(place.parent / "storage")
+            failed.add(place)
     opened = _Storage()
+    read = {*databases, *folders, *failed}
+    for beside in dict.fromkeys(place.parent for place in (*databases, *folders)):
+        opened.findings += copies_in(beside, read)
     for place, folder in folders.items():
         opened.add(folder, list(databases.values()), is_unknown=place in unknown)
     sources: list[Source] = [*databases.values(), *opened.sources]

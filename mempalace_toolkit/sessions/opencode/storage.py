@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.model import SessionRef, StoreFinding
-from mempalace_toolkit.sessions.opencode.connection import FileState, file_state
 from mempalace_toolkit.sessions.opencode.decoding import (
     MalformedError,
     millis_of,
@@ -24,6 +24,7 @@ from mempalace_toolkit.sessions.opencode.messages import (
     findings_of,
     in_order_of_parts,
 )
+from mempalace_toolkit.sessions.opencode.private_copy import FileState, file_state
 from mempalace_toolkit.sessions.opencode.projects import main_folder
 from mempalace_toolkit.sessions.opencode.source import Entry, Reading, key_of
 from mempalace_toolkit.sessions.opencode.talk import (
@@ -34,8 +35,6 @@ from mempalace_toolkit.sessions.opencode.talk import (
     visible_text,
 )
 from mempalace_toolkit.sessions.opencode.undo import cut_of, parse_revert
-
-_READER = 2  # raised when the same files are read differently, so that they are read again
 
 
 class StorageSource:
@@ -139,7 +138,7 @@ class StorageSource:
         ]
 
     def _entry(self, file: Path) -> Entry:
-        value, _ = parse_object(file.read_bytes())
+        value, _ = parse_object(_content(file))
         session = text_of(value.get("id")) or file.stem
         time = _object(value.get("time"))
         state = self._state(session)
@@ -150,7 +149,7 @@ class StorageSource:
             directory=text_of(value.get("directory")) or "",
             created=millis_of(time.get("created")),
             updated=millis_of(time.get("updated"), millis_of(time.get("created"))),
-            change_key=key_of(_READER, file_state(file), state),
+            change_key=key_of(file_state(file), state),
             source=str(self.path),
             parent=text_of(value.get("parentID")) or None,
             archived=millis_of(time.get("archived")) > 0,
@@ -163,7 +162,7 @@ class StorageSource:
         times = []
         for file in self._ends(session):
             try:
-                value, _ = parse_object(file.read_bytes())
+                value, _ = parse_object(_content(file))
             except (MalformedError, OSError):
                 continue
             times.append(millis_of(_object(value.get("time")).get("created")))
@@ -173,7 +172,7 @@ class StorageSource:
         """The main folder of a project, by the file that opencode keeps of it."""
         if project not in self._repositories:
             try:
-                value, _ = parse_object((self.path / "project" / f"{project}.json").read_bytes())
+                value, _ = parse_object(_content(self.path / "project" / f"{project}.json"))
             except (MalformedError, OSError):
                 value = {}
             self._repositories[project] = main_folder(project, text_of(value.get("worktree")))
@@ -186,7 +185,7 @@ class StorageSource:
         return sorted(files, key=lambda file: key(file.stem))[:1] if key else []
 
     def _message(self, file: Path, problems: Problems) -> StoredMessage:
-        value, _ = parse_object(file.read_bytes())
+        value, _ = parse_object(_content(file))
         message = text_of(value.get("id")) or file.stem
         time = millis_of(_object(value.get("time")).get("created"))
         texts: list[tuple[str, str]] = []
@@ -194,7 +193,7 @@ class StorageSource:
         overflow = False
         for part in _json_files(self.path / "part", message):
             try:
-                content, repaired = parse_object(part.read_bytes())
+                content, repaired = parse_object(_content(part))
             except (MalformedError, OSError):
                 problems["malformed_part"] += 1
                 continue
@@ -216,6 +215,14 @@ def names_stamp(path: Path) -> str:
     """Differs whenever a session's or a message's file in a storage folder came or went."""
     folders = [path, path / "session", *path.glob("session/*"), *path.glob("message/*")]
     return key_of([(str(folder), file_state(folder)) for folder in sorted(folders)])
+
+
+def _content(file: Path) -> bytes:
+    """What a file holds; an OSError for a pipe, which would have to be waited for."""
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise OSError(f"{file}: no regular file")
+        return opened.read()
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 from typing import Self
 
@@ -115,7 +116,8 @@ class OpencodeStore:
             for entry in entries:
                 other = listed.get(entry.ref.id)
                 if other is not None:
-                    findings.append(_duplicate(entry, other[0]))
+                    diverged = _diverged(entry.ref.id, source, other[1])
+                    findings.append(_duplicate(entry, other[0], diverged=diverged))
                 if other is None or entry.ref.updated > other[0].ref.updated:
                     listed[entry.ref.id] = (entry, source)
         for source in self._sources:
@@ -191,10 +193,24 @@ def _named_as_in(original: list[Turn], turns: list[Turn]) -> list[Turn]:
     return original[:same] + turns[same:]
 
 
-def _duplicate(entry: Entry, other: Entry) -> StoreFinding:
-    return StoreFinding(
-        "duplicate_session",
-        f"also in {other.ref.source}: the one that was updated last is read",
-        entry.ref.source,
-        entry.ref.id,
-    )
+def _diverged(session: str, one: Readable, other: Readable) -> bool:
+    """Whether each of two databases has messages of a session that the other lacks."""
+    if not (isinstance(one, DatabaseSource) and isinstance(other, DatabaseSource)):
+        return False
+    try:
+        ours, theirs = (set(source.message_times(session)) for source in (one, other))
+    except StoreUnreadableError:
+        return True
+    return bool(ours - theirs and theirs - ours)
+
+
+def _duplicate(entry: Entry, other: Entry, *, diverged: bool) -> StoreFinding:
+    read, left = sorted((entry.ref, other.ref), key=lambda ref: ref.updated, reverse=True)
+    text = f"also in {other.ref.source}: the one that was updated last is read"
+    if diverged:
+        text = (
+            f"this session is in {read.source} and in {left.source}, and each has turns of its "
+            f"own: those of {read.source}, updated last, are read. To take the others too, run "
+            f"this once with --store {quote(left.source)}"
+        )
+    return StoreFinding("duplicate_session", text, entry.ref.source, entry.ref.id)
