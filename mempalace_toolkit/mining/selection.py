@@ -17,6 +17,8 @@ from mempalace_toolkit.sessions.model import (
     MOVED_FOLDER,
     READER_VERSIONS,
     Agent,
+    Remembered,
+    RemembersNames,
     Session,
     SessionRef,
     Store,
@@ -200,6 +202,8 @@ class Origins:
 def _selected(
     store: Store, selection: Selection, known: Mapping[str, RecordedSession], scope: Scope
 ) -> Sequence[SessionRef]:
+    if isinstance(store, RemembersNames):
+        store.remember({o.id: Remembered(o.change_key, o.directory) for o in known.values()})
     found = list(store.find_sessions())
     scope.listed.update(ref.id for ref in found)
     refs = [ref for ref in found if selection.covers(ref)]

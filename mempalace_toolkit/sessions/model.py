@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from mempalace_toolkit.errors import StoreUnreadableError
 
@@ -102,6 +102,22 @@ class Session:
     copied_from: str | None = None
     findings: tuple[StoreFinding, ...] = ()
     withdrawn: Mapping[Mark, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What the ledger recorded of a session, by which a store knows it again."""
+
+    change_key: str
+    directory: str
+
+
+@runtime_checkable
+class RemembersNames(Protocol):
+    """A store whose ids may name several sessions; it is told which one had which name."""
+
+    def remember(self, names: Mapping[str, Remembered]) -> None:
+        """Give these names to no other session; to be called before `find_sessions`."""
 
 
 class Store(Protocol):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pi_writing import chain, header, lines, read_all, talk_of, write
+from pi_writing import chain, header, lines, read_all, said, talk_of, write
 
 from mempalace_toolkit.mining.selection import Selection
+from mempalace_toolkit.sessions.model import Remembered
 from mempalace_toolkit.sessions.pi import open_store
 
 NAME = "2026-03-01T10-00-00-000Z_s1.jsonl"
@@ -90,3 +91,54 @@ def test_a_session_keeps_its_name_while_others_of_its_id_come(tmp_path: Path) ->
     before = list(read_all(tmp_path / "1", tmp_path / "2"))
     put(tmp_path / "3", NAME, *TALK, cwd="/gamma", timestamp="2026-03-03T10:00:00Z")
     assert list(read_all(tmp_path / "1", tmp_path / "2", tmp_path / "3"))[:2] == before
+
+
+def names_after(recorded: dict[str, Remembered], *places: Path) -> dict[str, str]:
+    """The names in a store that was told what is recorded, each with its folder."""
+    with open_store(places) as store:
+        store.remember(recorded)
+        return {ref.id: ref.directory for ref in store.find_sessions()}
+
+
+def recorded_in(*places: Path) -> dict[str, Remembered]:
+    with open_store(places) as store:
+        return {ref.id: Remembered(ref.change_key, ref.directory) for ref in store.find_sessions()}
+
+
+def test_no_session_takes_the_name_of_one_that_is_gone(tmp_path: Path) -> None:
+    first = put(tmp_path / "1", NAME, *TALK, id="nightly", cwd="/alpha")
+    late = {"cwd": "/beta", "timestamp": "2026-03-02T10:00:00Z"}
+    put(tmp_path / "2", NAME, *TALK, id="nightly", **late)
+    recorded = recorded_in(tmp_path / "1", tmp_path / "2")
+    [alpha, beta] = recorded
+    first.unlink()
+    assert names_after(recorded, tmp_path / "2") == {beta: "/beta"}
+    anew = said("user", "anew", "z", None, 99)
+    put(tmp_path / "1", NAME, anew, id="nightly", cwd="/alpha")
+    names = names_after(recorded, tmp_path / "1", tmp_path / "2")
+    assert alpha not in names
+    assert sorted(names.values()) == ["/alpha", "/beta"]
+
+
+def test_a_session_that_is_recorded_keeps_its_plain_name_when_an_older_one_comes(
+    tmp_path: Path,
+) -> None:
+    late = {"cwd": "/beta", "timestamp": "2026-03-02T10:00:00Z"}
+    put(tmp_path / "2", NAME, *TALK, **late)
+    recorded = recorded_in(tmp_path / "2")
+    old = {"s1": Remembered("1-2", "/beta")}  # as an older version wrote it
+    put(tmp_path / "1", NAME, *TALK, cwd="/alpha")
+    for known in (recorded, old):
+        assert names_after(known, tmp_path / "1", tmp_path / "2")["s1"] == "/beta"
+
+
+def test_a_session_of_pis_own_id_keeps_its_name_when_its_first_lines_are_lost(
+    tmp_path: Path,
+) -> None:
+    id = "01a21048-d618-719d-840f-e64a78a6e405"
+    name = f"2026-03-01T10-00-00-000Z_{id}.jsonl"
+    put(tmp_path, name, *TALK, id=id)
+    recorded = recorded_in(tmp_path)
+    for content in (lines(header(id), *TALK[1:]), lines(*TALK)):
+        write(tmp_path, content, name)
+        assert list(names_after(recorded, tmp_path)) == [id]

@@ -11,16 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
-from mempalace_toolkit.sessions.model import SessionRef, StoreFinding
+from mempalace_toolkit.sessions.model import Remembered, SessionRef, StoreFinding
 from mempalace_toolkit.sessions.pi.copies import choose_file
 from mempalace_toolkit.sessions.pi.files import each_file, list_files
 from mempalace_toolkit.sessions.pi.heads import SessionFile, read_head
+from mempalace_toolkit.sessions.pi.names import (
+    NOTHING,
+    Key,
+    age_of,
+    digest_of,
+    key_of,
+    name_sessions,
+)
 
 REVISION = "2"
 """Stands in every change key: with other rules of reading, every session is read again."""
-
-Key = tuple[str, str, str]
-"""What makes a session: the header's id, the working folder, the first entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +43,8 @@ class Index:
     failures: tuple[StoreUnreadableError, ...]
 
 
-def look(places: Sequence[Path]) -> Index:
-    """Read the first and last lines of every file."""
+def look(places: Sequence[Path], recorded: Mapping[str, Remembered] = NOTHING) -> Index:
+    """Read the first and last lines of every file. `recorded` says which names are taken."""
     listing = list_files(places)
     failures, findings = list(listing.failures), list(listing.findings)
     files: list[SessionFile] = []
@@ -55,16 +60,16 @@ def look(places: Sequence[Path]) -> Index:
             findings.append(head)
     groups: dict[Key, list[SessionFile]] = defaultdict(list)
     for file in _placed(files):
-        groups[_key(file)].append(file)
+        groups[key_of(file)].append(file)
     chosen: list[SessionFile] = []
     for copies in groups.values():
         main, found = choose_file(copies)
         findings += found
         if main is not None:
             chosen.append(main)
-    names = _names(chosen)
-    sessions = {names[_key(file)]: file for file in sorted(chosen, key=_age)}
-    by_file = {file.state.name: names[_key(file)] for file in files if _key(file) in names}
+    names = name_sessions(chosen, recorded)
+    sessions = {names[key_of(file)]: file for file in sorted(chosen, key=age_of)}
+    by_file = {file.state.name: names[key_of(file)] for file in files if key_of(file) in names}
     return Index(sessions, _older(sessions, by_file), tuple(findings), tuple(failures))
 
 
@@ -125,33 +130,6 @@ def _placed(files: Sequence[SessionFile]) -> list[SessionFile]:
     return placed
 
 
-def _key(file: SessionFile) -> Key:
-    return file.id, file.header.directory, file.first
-
-
-def _age(file: SessionFile) -> tuple[int, str, str, str]:
-    return file.created, *_key(file)
-
-
-def _names(files: Iterable[SessionFile]) -> Mapping[Key, str]:
-    """A name for each session: its header's id, which the oldest of several has alone.
-
-    The others' gets a digest of their folder and first entry, so that it stays the same.
-    """
-    names: dict[Key, str] = {}
-    taken: set[str] = set()
-    for file in sorted(files, key=_age):
-        plain = file.id
-        names[_key(file)] = f"{plain}~{_digest(file)}" if plain in taken else plain
-        taken.add(plain)
-    return names
-
-
-def _digest(file: SessionFile) -> str:
-    told = f"{file.header.directory}\0{file.first}".encode("utf-8", "surrogatepass")
-    return hashlib.sha256(told).hexdigest()[:8]
-
-
 def _older(files: dict[str, SessionFile], by_file: dict[str, str]) -> dict[str, tuple[str, ...]]:
     """For each session the ones of `Index.older`; `files` is oldest first.
 
@@ -175,8 +153,11 @@ def _older(files: dict[str, SessionFile], by_file: dict[str, str]) -> dict[str, 
 
 
 def _change_key(file: SessionFile, relatives: Iterable[SessionFile]) -> str:
-    """Size and time; of a possible fork also its relatives', which decide what is a copy."""
-    key = f"{REVISION}-{file.state.size}-{file.state.mtime_ns}"
+    """Size, time, and what session it is; of a possible fork also its relatives' size and time.
+
+    They decide what is a copy.
+    """
+    key = f"{REVISION}-{file.state.size}-{file.state.mtime_ns}-{digest_of(file)}"
     states = [f"{other.state.size}-{other.state.mtime_ns}" for other in relatives]
     if not states:
         return key

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from mempalace_toolkit.errors import StoreUnreadableError
-from mempalace_toolkit.sessions.model import Session, SessionRef, StoreFinding, Turn
+from mempalace_toolkit.sessions.model import (
+    Remembered,
+    Session,
+    SessionRef,
+    StoreFinding,
+    Turn,
+)
 from mempalace_toolkit.sessions.pi.files import check_place, list_files, shown
 from mempalace_toolkit.sessions.pi.listing import REVISION, Index, check_versions, look, reference
 from mempalace_toolkit.sessions.pi.talk import read_talk
@@ -48,6 +54,7 @@ class PiStore:
         self._places = places
         self._failures = failures
         self._index: Index | None = None
+        self._names: Mapping[str, Remembered] = {}
         self._copied_by_others: frozenset[str] = frozenset()
         self._marks: dict[str, array[int]] = {}
 
@@ -76,6 +83,11 @@ class PiStore:
     def findings(self) -> tuple[StoreFinding, ...]:
         """The files that are no sessions, and copies with talk of their own."""
         return self._looked().findings
+
+    def remember(self, names: Mapping[str, Remembered]) -> None:
+        """Let each session that is recorded keep its name, whatever becomes of its namesakes."""
+        self._names = names
+        self._index = None
 
     def signature(self) -> str:
         """A key of every file's path, size and time; no file is opened."""
@@ -123,7 +135,7 @@ class PiStore:
         return self._index or self._look()
 
     def _look(self) -> Index:
-        self._index = index = look(self._places)
+        self._index = index = look(self._places, self._names)
         self._copied_by_others = frozenset(name for names in index.older.values() for name in names)
         self._marks.clear()
         return index
