@@ -14,12 +14,41 @@ from pathlib import Path
 from mempalace_toolkit.cli.interruption import Terminated, obey_sigterm
 from mempalace_toolkit.errors import (
     SCHEMA_VERSION,
-    ExitCode,
     ToolkitError,
     WriteUndoneError,
     error_status,
 )
 from mempalace_toolkit.files import disk_full, is_full
+
+READER_GONE = 128 + 13
+"""The exit status, as a shell tells it, where nobody reads the answer any more: SIGPIPE."""
+
+
+def run_app(command: str, app: Callable[[], object]) -> None:
+    """Parse the command line and do what it asks; help and version meet a full disk, too."""
+    _open_missing()
+    try:
+        app()
+    except SystemExit as end:
+        sys.exit(_flushed(command, end.code))
+    except OSError as error:
+        if not is_full(error):
+            raise
+        sys.exit(_tell_failure(command, False, 0, _undone(error)))
+
+
+def _flushed(command: str, code: str | int | None) -> str | int | None:
+    """The exit status, once all that was printed has arrived; another where it cannot."""
+    if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # typer met a reader that was gone
+        return READER_GONE
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _give_up_stdout()
+        return READER_GONE
+    except OSError as error:
+        return _tell_failure(command, False, 0, _undone(error))
+    return code
 
 
 def end_with(command: str, as_json: bool, verbose: int, work: Callable[[], int]) -> int:
@@ -42,7 +71,7 @@ def end_with(command: str, as_json: bool, verbose: int, work: Callable[[], int])
         return exit_of_interruption(interruption)
     except BrokenPipeError:
         _give_up_stdout()
-        return ExitCode.OK
+        return READER_GONE
     except Exception as error:
         if not is_full(error):
             raise
@@ -77,6 +106,14 @@ def _undone(error: Exception) -> WriteUndoneError:
 def _give_up_stdout() -> None:
     """Let what is still to be printed go nowhere, so that the end of the process is quiet."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _open_missing() -> None:
+    """Give a process that was started without an output one that fails as a full disk does."""
+    if sys.stdout is None:
+        sys.stdout = open("/dev/full", "w")  # noqa: PTH123, SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
 
 
 def _make_printable(as_json: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mempalace_toolkit.cli.boundary import exit_of_interruption, tell
 from mempalace_toolkit.errors import ExitCode, ToolkitError, WriteUndoneError, error_status
+from mempalace_toolkit.files import is_full
 from mempalace_toolkit.schedule.history import OpenRun, begin_run
 from mempalace_toolkit.schedule.run_record import RunRecord, RunStatus
 
@@ -99,6 +100,8 @@ def _judged(error: BaseException, outcome: Outcome) -> tuple[int, RunStatus, str
         return exit_of_interruption(error), "interrupted", ""
     if isinstance(error, BrokenPipeError):  # the reader went away; the work was done
         return ExitCode.OK, outcome.status, outcome.error
+    if is_full(error):
+        return ExitCode.UNDONE, "failed", WriteUndoneError.kind
     return ExitCode.BUG, "failed", "bug"
 
 

@@ -58,10 +58,15 @@ def request_of(command: AgentCommand, choices: Choices, surroundings: Surroundin
     from mempalace_toolkit.model.location import model_folder
     from mempalace_toolkit.pipeline import RunRequest
 
+    for option, value in (("--session", choices.session), ("--wing", choices.wing)):
+        if value is not None and not value.strip():
+            raise UsageError(f"{option} names nothing", "--dry-run --json lists sessions and wings")
     settings = surroundings.configuration()
     selection = Selection(
         wing=choices.wing,
-        since_ms=since_ms(choices.since, surroundings.now_ms) if choices.since else None,
+        since_ms=since_ms(choices.since, surroundings.now_ms)
+        if choices.since is not None
+        else None,
         limit=choices.limit,
         session=choices.session,
         include_subagents=choices.include_subagents or settings.include_subagents,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mempalace_toolkit import __version__
-from mempalace_toolkit.cli.boundary import end_with, print_json, tell
+from mempalace_toolkit.cli.boundary import end_with, print_json, run_app, tell
 from mempalace_toolkit.cli.interruption import limited_to
 from mempalace_toolkit.cli.palace_options import named
 from mempalace_toolkit.cli.session_choices import AgentCommand, Choices, repair_choice, request_of
@@ -110,7 +110,7 @@ def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str
         work = _work(agent_command, choices)
         raise typer.Exit(end_with(name, as_json, verbose, work))
 
-    app()
+    run_app(name, app)
 
 
 def _work(agent_command: Callable[[], AgentCommand], choices: Choices) -> Callable[[], int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mempalace_toolkit import __version__
-from mempalace_toolkit.cli.boundary import end_with, print_json, tell
+from mempalace_toolkit.cli.boundary import end_with, print_json, run_app, tell
 from mempalace_toolkit.cli.index_commands import check, repair
 from mempalace_toolkit.cli.quarantine_commands import quarantine_app
 from mempalace_toolkit.cli.schedule_commands import schedule_app
@@ -131,7 +131,7 @@ def demo(
 
 def main() -> None:
     """The entry point."""
-    app()
+    run_app(NAME, app)
 
 
 if __name__ == "__main__":

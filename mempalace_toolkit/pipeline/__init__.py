@@ -82,10 +82,7 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
         try:
             keep_sound(request, observer, report)  # before chromadb opens it
             if not fast:
-                try:
-                    file_pages(ledger, request, observer, report, (lock, log))
-                finally:
-                    keep_sound(request, observer, report, mined=True)
+                file_and_check(ledger, request, observer, report, (lock, log))
             prune_replaced(request, report)
             forget(vectors_folder(request))  # all is filed
         except ToolkitError as error:
@@ -95,6 +92,28 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
             with ledger.writing():
                 ledger.record_signature(key, request.agent, signature)
     return report
+
+
+def file_and_check(
+    ledger: Ledger,
+    request: RunRequest,
+    observer: Observer,
+    report: RunReport,
+    held: tuple[int, IO[bytes]],
+) -> None:
+    """Bring the palace up to the spool, and then, however that ended, check its index.
+
+    Of two failures the first is raised, and it tells the second too.
+    """
+    try:
+        file_pages(ledger, request, observer, report, held)
+    except ToolkitError as first:
+        try:
+            keep_sound(request, observer, report, mined=True)
+        except ToolkitError as second:
+            first.message = f"{first.message}; then: {second.message}"
+        raise
+    keep_sound(request, observer, report, mined=True)
 
 
 def new_report(store: Store, request: RunRequest) -> RunReport:
