@@ -112,6 +112,7 @@ def file_and_check(
             keep_sound(request, observer, report, mined=True)
         except ToolkitError as second:
             first.message = f"{first.message}; then: {second.message}"
+            first.args = (first.message,)
         raise
     keep_sound(request, observer, report, mined=True)
 
