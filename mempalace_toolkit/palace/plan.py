@@ -18,6 +18,7 @@ from mempalace_toolkit.palace.mended_database import plan_mending
 from mempalace_toolkit.palace.moment import at_one_moment
 from mempalace_toolkit.palace.records import CollectionRecord, quick_check, read_records
 from mempalace_toolkit.palace.repair_plan import CollectionPlan, Grade, RepairPlan
+from mempalace_toolkit.palace.replacement import unfinished
 from mempalace_toolkit.palace.salvage import (
     LIVE,
     NOWHERE,
@@ -56,6 +57,7 @@ def _plan(palace: PalaceLocation, findings: Sequence[Finding]) -> RepairPlan:
         return RepairPlan("refuse", refusal=why)
     rolls_back = any(one.kind == "hot_journal" for one in harm)
     leftovers = sum(1 for _ in palace.path.glob(f"{SCRATCH_PREFIX}*"))
+    leftovers += len(unfinished(palace.path))
     damage = _database_damage(palace, harm)
     if damage:
         return _rebuild_palace(palace, damage, rolls_back, leftovers)

@@ -1,26 +1,26 @@
 """The rebuild of one collection's index as a list of named steps, each with its undoing.
 
 A process killed before, in or after any of them leaves the old index or the new one, and at
-worst a folder that the next repair removes or takes vectors from:
+worst a folder that the next repair removes or sets aside:
 
-- until `exchange` the palace is as it was, but for a hidden scratch folder, and perhaps the
-  new index under a quarantined name;
-- after `exchange` the old index has that name, and the watermark is too low for the new one:
-  chromadb replays operations that are in it already;
-- `watermark` is one transaction.
+- until `switch` the palace is as it was, but for a hidden scratch folder, or the new index in
+  a folder that nothing uses;
+- `switch` is one transaction, from which on the new index is the collection's;
+- until `set aside` is done the old folder still has its old name, which nothing uses.
 """
 
 from __future__ import annotations
 
 import shutil
+import uuid
 
 from mempalace_toolkit.errors import DamageLeftError, WriteUndoneError
 from mempalace_toolkit.palace.check import check_palace
-from mempalace_toolkit.palace.exchange import exchange, sync_folder
+from mempalace_toolkit.palace.exchange import sync_folder
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.order_proof import prove_order
 from mempalace_toolkit.palace.prove import prove_collection
-from mempalace_toolkit.palace.quarantine import UNSAFE_KINDS, aside_name
+from mempalace_toolkit.palace.quarantine import UNSAFE_KINDS, Reason, aside_name
 from mempalace_toolkit.palace.rebuild import build_index, scratch_folder
 from mempalace_toolkit.palace.reembedding import (
     begin_sample,
@@ -29,7 +29,8 @@ from mempalace_toolkit.palace.reembedding import (
     embed_missing,
 )
 from mempalace_toolkit.palace.repair_work import RepairSetting, Step, Work
-from mempalace_toolkit.palace.watermark_writing import advance_watermark, undo_watermark
+from mempalace_toolkit.palace.replacement import NOTE, note_replacing, rename_aside
+from mempalace_toolkit.palace.watermark_writing import replace_segment, undo_replacing
 
 _WIDER = (4, 16)
 
@@ -84,38 +85,46 @@ def try_built(work: Work) -> None:
 
 
 def place(work: Work) -> None:
-    """Give the new index the name that the old one will have."""
-    reason = "corrupt" if UNSAFE_KINDS & set(work.plan.kinds) else "drift"
-    aside = aside_name(work.live, reason, work.setting.stamp)  # type: ignore[arg-type]
+    """Give the new index a folder and an id of its own, which nothing uses yet."""
+    work.fresh = work.palace.path / str(uuid.uuid4())
     if work.live.exists():
-        work.kept = aside
-    if work.built is not None and work.kept is not None:
-        work.built.rename(work.kept)
-        work.undo.callback(work.kept.rename, work.built)
+        work.kept = aside_name(work.fresh, _reason(work), work.setting.stamp)
+    if work.built is not None:
+        note_replacing(work.built, work.plan.segment, work.kept.name if work.kept else "")
+        work.built.rename(work.fresh)
+        work.undo.callback(work.fresh.rename, work.built)
+        sync_folder(work.palace.path)
 
 
-def swap(work: Work) -> None:
-    """Exchange the new index and the old one."""
-    if work.built is not None and work.kept is not None:
-        exchange(work.kept, work.live)
-        work.undo.callback(exchange, work.kept, work.live)
-    elif work.built is not None:
-        work.built.rename(work.live)
-        work.undo.callback(work.live.rename, work.built)
-    elif work.kept is not None:
+def switch(work: Work) -> None:
+    """Name the new index in the database, and the operations that it contains."""
+    assert work.fresh is not None
+    record = work.found.record
+    reached = record.metadata_watermark
+    if reached is None and len(record.sequences):
+        reached = int(record.sequences.max())
+    if not len(record.ids):
+        reached = None
+    change = replace_segment(work.palace, record, work.fresh.name, reached)
+    work.undo.callback(undo_replacing, work.palace, change)
+
+
+def set_aside_old(work: Work) -> None:
+    """Rename the old index's folder, and those that were set aside before it."""
+    assert work.fresh is not None
+    for before, after in rename_aside(work.palace.path, work.plan.segment, work.fresh.name):
+        work.undo.callback(after.rename, before)
+        work.renamed.append((before, after))
+    if work.kept is not None:
+        if work.kept.exists():  # one that was just renamed has the name
+            work.kept = aside_name(work.fresh, _reason(work), work.setting.stamp)
         work.live.rename(work.kept)
         work.undo.callback(work.kept.rename, work.live)
     sync_folder(work.palace.path)
 
 
-def watermark(work: Work) -> None:
-    """Tell chromadb which operations the new index contains."""
-    record = work.found.record
-    reached = record.metadata_watermark
-    if reached is None and len(record.sequences):
-        reached = int(record.sequences.max())
-    change = advance_watermark(work.palace, record, reached if len(record.ids) else None)
-    work.undo.callback(undo_watermark, work.palace, change)
+def _reason(work: Work) -> Reason:
+    return "corrupt" if UNSAFE_KINDS & set(work.plan.kinds) else "drift"
 
 
 def check_again(work: Work) -> None:
@@ -134,18 +143,20 @@ def check_again(work: Work) -> None:
 
 
 def put_back(work: Work) -> None:
-    """Give a collection its old index back, after its repair was done; the new one stays aside."""
-    if work.kept is not None and work.built is not None:
-        exchange(work.kept, work.live)
-    elif work.kept is not None:
+    """Give a collection its old folder back, for the old database; the new one stays aside."""
+    if work.kept is not None:
         work.kept.rename(work.live)
-    elif work.built is not None:
-        work.live.rename(aside_name(work.live, "drift", work.setting.stamp))
+    for before, after in work.renamed:
+        after.rename(before)
+    if work.fresh is not None and work.built is not None:
+        work.fresh.rename(aside_name(work.live, "drift", work.setting.stamp))
 
 
 def clean(work: Work) -> None:
     """Remove the scratch folder; what was done stays."""
     work.undo.pop_all()
+    if work.fresh is not None:
+        (work.fresh / NOTE).unlink(missing_ok=True)
     shutil.rmtree(scratch_folder(work.palace.path, work.found.record.id), ignore_errors=True)
 
 
@@ -158,8 +169,8 @@ STEPS: tuple[Step, ...] = (
     ("try", try_built),
     ("compare", compare_sample),
     ("place", place),
-    ("exchange", swap),
-    ("watermark", watermark),
+    ("switch", switch),
+    ("set aside", set_aside_old),
     ("check", check_again),
     ("clean", clean),
 )

@@ -30,6 +30,7 @@ from mempalace_toolkit.palace.records import CollectionRecord, read_records
 from mempalace_toolkit.palace.repair_plan import RepairPlan
 from mempalace_toolkit.palace.repair_result import CollectionResult, RepairResult
 from mempalace_toolkit.palace.repair_work import RepairSetting, Step, Work
+from mempalace_toolkit.palace.replacement import finish_replacements
 from mempalace_toolkit.palace.stamp import palace_stamp
 from mempalace_toolkit.palace.top_up import TOP_UP_STEPS
 from mempalace_toolkit.palace.warm import warm_children
@@ -120,6 +121,7 @@ def _known_only_to(plan: RepairPlan) -> list[Finding]:
 def _sweep(palace: PalaceLocation) -> None:
     try:
         remove_scratch(palace.path)
+        finish_replacements(palace)
     except OSError as error:
         raise write_undone(palace.path, error) from error
 

@@ -54,7 +54,9 @@ class Work:
     setting: RepairSetting
     undo: ExitStack = field(default_factory=ExitStack)
     built: Path | None = None
+    fresh: Path | None = None
     kept: Path | None = None
+    renamed: list[tuple[Path, Path]] = field(default_factory=list)
     embedded: int = 0
     sampled: int = 0
     compared: int = 0

@@ -1,4 +1,4 @@
-"""The two rows that a repair changes in chromadb's database, and how they are put back."""
+"""The rows that a repair changes in chromadb's database, and how they are put back."""
 
 from __future__ import annotations
 
@@ -7,50 +7,78 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mempalace_toolkit.errors import PalaceBusyError, ToolkitError, WriteUndoneError
+from mempalace_toolkit.errors import (
+    DamageLeftError,
+    PalaceBusyError,
+    ToolkitError,
+    WriteUndoneError,
+)
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.records import CollectionRecord
-from mempalace_toolkit.palace.sequences import highest_sequence
+from mempalace_toolkit.palace.sequences import highest_sequence, sequence_number
 
 _DELETE = 3
 
 
 @dataclass(frozen=True, slots=True)
 class WatermarkChange:
-    """What was changed: the segment's watermark before, and the operation that was added."""
+    """What was changed: the segment's id and watermark before, and the operation added."""
 
     segment: str
+    fresh: str
     before: int | bytes | None
     added: int | None
 
 
-def advance_watermark(
-    palace: PalaceLocation, record: CollectionRecord, watermark: int | None
+def replace_segment(
+    palace: PalaceLocation, record: CollectionRecord, fresh: str, watermark: int | None
 ) -> WatermarkChange:
-    """Say in one transaction that the index contains the operations up to `watermark`.
+    """Give the collection the index with the id `fresh`, which contains all up to `watermark`.
+
+    It is one transaction, which a client that has flushed the old index since the record was
+    read makes fail: the queue may lack what it has flushed.
 
     None is for an index that holds nothing yet. The queue is left as it is, with one
     exception: where it ends below a watermark it would count anew, and chromadb would take
     later writes for old ones and drop them. Then the deletion of a drawer that never was is
     added to it, numbered as the highest of all watermarks. Raises WriteUndoneError,
-    PalaceBusyError.
+    PalaceBusyError, DamageLeftError where the collection has no such index.
     """
     with _writing(palace) as database:
         before = database.execute(
             "select seq_id from max_seq_id where segment_id = ?", [record.vector_segment]
         ).fetchone()
+        if sequence_number(before[0] if before else None) != record.vector_watermark:
+            raise PalaceBusyError(
+                f"another process has written to the index of {record.name} meanwhile: undone",
+                "end it, or wait for it to end, then run again",
+            )
         written = None if watermark is None else _as_written(database, watermark)
-        _set_watermark(database, record.vector_segment, written)
+        _rename_segment(database, record.vector_segment, fresh)
+        _set_watermark(database, record.vector_segment, None)
+        _set_watermark(database, fresh, written)
         added = _end_queue_above(database, record)
-    return WatermarkChange(record.vector_segment, before[0] if before else None, added)
+    return WatermarkChange(record.vector_segment, fresh, before[0] if before else None, added)
 
 
-def undo_watermark(palace: PalaceLocation, change: WatermarkChange) -> None:
+def undo_replacing(palace: PalaceLocation, change: WatermarkChange) -> None:
     """Put the rows back. Raises as above."""
     with _writing(palace) as database:
+        _rename_segment(database, change.fresh, change.segment)
+        _set_watermark(database, change.fresh, None)
         _set_watermark(database, change.segment, change.before)
         if change.added is not None:
             database.execute("delete from embeddings_queue where seq_id = ?", [change.added])
+
+
+def _rename_segment(database: sqlite3.Connection, old: str, new: str) -> None:
+    changed = database.execute("update segments set id = ? where id = ?", [new, old])
+    if changed.rowcount != 1:
+        raise DamageLeftError(f"the database has no segment {old}: undone", "run again")
+    tables = database.execute("select name from sqlite_master where name = 'segment_metadata'")
+    if tables.fetchone():
+        query = "update segment_metadata set segment_id = ? where segment_id = ?"
+        database.execute(query, [new, old])
 
 
 def _as_written(database: sqlite3.Connection, watermark: int) -> int | bytes:

@@ -163,8 +163,8 @@ def test_a_database_that_gives_no_collection_is_refused_untouched(
     assert tree_state(victim.palace).items() >= before.items()
 
 
-STEPS = ["room", "recover", "try database", "exchange database", "embed", "build", "exchange",
-         "watermark", "check", "clean", "prove"]  # fmt: skip
+STEPS = ["room", "recover", "try database", "exchange database", "embed", "build", "switch",
+         "set aside", "check", "clean", "prove"]  # fmt: skip
 
 
 class StoppedError(Exception):

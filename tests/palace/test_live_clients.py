@@ -9,18 +9,24 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from making import DRAWERS, Drawer, drawer, embed
 from opening import Chroma
-from repairing import repair
+from repairing import Model, repair, setting
 from segment_editing import Victim
 
+from mempalace_toolkit.errors import PalaceBusyError
 from mempalace_toolkit.palace.check import check_palace
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.plan import plan_repair
+from mempalace_toolkit.palace.repair import repair_palace
 
 CLIENT = Path(__file__).with_name("live_client.py")
+NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc")  # sees no client outside of it
 FIRST, WRITTEN = 7000, 230  # more than the sync threshold of the usual palace
 
 
@@ -94,3 +100,87 @@ def test_an_index_that_a_client_tore_apart_between_two_folders_is_put_together_a
     result = repair(place, findings, tmp_path)
     assert result.plan.to_embed == 0
     assert_whole(chroma, victim.palace, before)
+
+
+def repaired(
+    home: Path, palace: Path, step: str = "none", hidden: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Repair in a process of its own, `hidden` by a namespace, killed before a step."""
+    if hidden and subprocess.run([*hidden, "true"], capture_output=True).returncode:
+        pytest.skip("this machine does not let the test make a PID namespace")
+    program = str(Path(__file__).with_name("killed_repair.py"))
+    return subprocess.run(
+        [*hidden, sys.executable, program, str(palace), str(home), step],
+        env={**os.environ, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_a_client_that_a_repair_cannot_see_damages_nothing_and_finds_the_new_index(
+    victim: Victim, chroma: Chroma, tmp_path: Path
+) -> None:
+    before = dict.fromkeys(chroma.ask(victim.palace)[DRAWERS].texts)
+    old = victim.segment
+    with live_client(victim.palace, tmp_path) as write:
+        (old / "index_metadata.pickle").write_bytes(b"")
+        ended = repaired(tmp_path, victim.palace, hidden=NAMESPACE)
+        assert ended.returncode == 0, ended
+        assert victim.segment != old
+        assert not old.exists()
+        assert write(FIRST, WRITTEN) == "written"
+    place = PalaceLocation(victim.palace, "chroma", "minilm")
+    assert [one for one in check_palace(place) if not one.harmless] == []
+    assert_whole(chroma, victim.palace, before)
+
+
+def test_a_client_that_flushes_the_old_index_during_a_repair_has_it_undone(
+    victim: Victim, chroma: Chroma, tmp_path: Path
+) -> None:
+    before = dict.fromkeys(chroma.ask(victim.palace)[DRAWERS].texts)
+    place = PalaceLocation(victim.palace, "chroma", "minilm")
+    old = victim.segment
+    with live_client(victim.palace, tmp_path) as write:
+        (old / "link_lists.bin").write_bytes(b"")
+
+        def meanwhile(step: str) -> None:
+            if step == "switch":
+                assert write(FIRST, WRITTEN) == "written"
+
+        work = replace(setting(tmp_path, Model()), before_step=meanwhile)
+        with pytest.MonkeyPatch.context() as hiding:
+            hiding.setattr(
+                "mempalace_toolkit.palace.mempalace_lock.refuse_while_open_elsewhere",
+                lambda _: None,
+            )
+            with pytest.raises(PalaceBusyError, match="meanwhile: undone"):
+                repair_palace(place, plan_repair(place, check_palace(place)), work)
+    assert victim.segment == old
+    findings = check_palace(place)
+    if not all(one.harmless for one in findings):
+        assert repair(place, findings, tmp_path).plan.to_embed == 0
+    assert_whole(chroma, victim.palace, before)
+
+
+@pytest.mark.parametrize("step", ["place", "switch", "set aside", "check", "clean", "prove"])
+def test_a_repair_killed_while_it_replaces_an_index_is_made_up_for(
+    victim: Victim, chroma: Chroma, tmp_path: Path, step: str
+) -> None:
+    before = chroma.ask(victim.palace)[DRAWERS]
+    earlier = victim.segment.with_name(f"{victim.segment.name}.drift-20250101-000000")
+    shutil.copytree(victim.segment, earlier)
+    (victim.segment / "index_metadata.pickle").write_bytes(b"")
+    place = PalaceLocation(victim.palace, "chroma", "minilm")
+    assert repaired(tmp_path, victim.palace, step).returncode == -9
+    repair(place, check_palace(place), tmp_path)
+    live = victim.segment
+    aside = list(victim.palace.glob("*.drift-*"))
+    aside += list(victim.palace.glob("*.corrupt-*"))
+    assert {one.name.partition(".")[0] for one in aside} == {live.name}
+    assert len(aside) == 2
+    assert not list(victim.palace.glob("*/.mempalace-toolkit-replaces.json"))
+    assert len(list(victim.palace.glob("????????-????-????-????-????????????"))) == 2
+    seen = chroma.ask(victim.palace)[DRAWERS]
+    assert seen.texts == before.texts
+    assert seen.reached == before.reached
