@@ -150,6 +150,8 @@ def _do(request: RunRequest, outcome: Outcome, as_json: bool, plan: RepairPlan) 
             print(f"  {one.proof.line()}; {one.embedded:,} embedded again, {one.seconds:.1f} s")
             if one.kept:
                 print(f"  the old index stays as {one.kept.rpartition('/')[2]}")
+        for line in result.restart_lines():
+            print(f"  {line}")
         print("The index is sound." if result.sound else "The index is still damaged.")
     error = None
     outcome.status, outcome.repaired = "ok", True

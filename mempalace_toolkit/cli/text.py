@@ -94,6 +94,7 @@ def run_summary(report: RunReport, width: int) -> str:
     for repair in report.repairs:
         was = report.index_before.detail if report.index_before else "damaged"
         lines += [f"Index was damaged: {was}. Repaired:", *map(_step, repair.plan.steps())]
+        lines += map(_step, repair.restart_lines())
     if report.index_after:
         lines.append(f"Index: {report.index_after.status.replace('_', ' ')}.")
     if report.pruned:

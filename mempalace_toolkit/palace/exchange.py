@@ -1,32 +1,60 @@
-"""Two folders exchange their names in one step of the kernel, so that none is ever missing."""
+"""Two folders or files exchange their names, in one step of the kernel where it can."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
 import os
+import shutil
 import sys
 from pathlib import Path
 
 _EXCHANGE = 2  # RENAME_EXCHANGE on Linux, RENAME_SWAP on macOS
 _AT_CWD = -100
+_BETWEEN = ".exchanging"
 _UNSUPPORTED = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}
 
 
 def exchange(first: Path, second: Path) -> None:
-    """Each folder gets the other's name. Both exist, on one filesystem. Raises OSError.
+    """Each gets the other's name: two folders or two files of one filesystem. Raises OSError.
 
-    Where the filesystem cannot do it in one step (some network and overlay ones), three
-    renames do, undone if one of them fails.
+    Where the filesystem cannot do it in one step (some network and overlay ones), a second
+    name of the file that is replaced, or for folders three renames do; undone if one of them
+    fails. What a kill leaves of that, `finish_exchanges` makes up for.
     """
     try:
         _exchange_at_once(first, second)
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
-        _exchange_by_renames(first, second)
+        if first.is_file():
+            _exchange_files(first, second)
+        else:
+            _exchange_by_renames(first, second)
     for folder in {first.parent, second.parent}:
         sync_folder(folder)
+
+
+def unfinished_exchanges(palace: Path) -> list[Path]:
+    """What killed exchanges left under names of their own."""
+    return sorted(palace.glob(f".*{_BETWEEN}"))
+
+
+def finish_exchanges(palace: Path) -> None:
+    """Give all that a killed exchange left a name again, and the palace its database.
+
+    The caller holds the palace. Raises OSError.
+    """
+    for between in unfinished_exchanges(palace):
+        first = palace / between.name[1 : -len(_BETWEEN)]
+        second = palace / first.name.rpartition(".")[0]
+        if not first.exists():
+            between.rename(first)
+        elif second != palace and not second.exists():
+            between.rename(second)
+        elif second.is_file() and between.samefile(second):
+            between.unlink()
+        sync_folder(palace)
 
 
 def sync_folder(folder: Path) -> None:
@@ -55,8 +83,35 @@ def _exchange_at_once(first: Path, second: Path) -> None:
         raise OSError(code, os.strerror(code), str(first), None, str(second))
 
 
+def _exchange_files(first: Path, second: Path) -> None:
+    """Both names lead to a file at every moment: the one that is replaced has two for a while."""
+    between = _between(first)
+    between.unlink(missing_ok=True)
+    try:
+        between.hardlink_to(second)
+    except OSError:  # no second names on this filesystem
+        shutil.copy2(second, between)
+        sync_file(between)
+    try:
+        first.replace(second)
+    except OSError:
+        between.unlink()
+        raise
+    between.replace(first)
+
+
+def sync_file(file: Path) -> None:
+    """Have the file's content on the disk. Raises OSError."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+
+
+def _between(first: Path) -> Path:
+    return first.with_name(f".{first.name}{_BETWEEN}")
+
+
 def _exchange_by_renames(first: Path, second: Path) -> None:
-    between = first.with_name(f".{first.name}.exchanging")
+    between = _between(first)
     first.rename(between)
     try:
         second.rename(first)

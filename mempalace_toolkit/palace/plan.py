@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mempalace_toolkit.errors import MempalaceError, PalaceBusyError
 from mempalace_toolkit.palace.database_plan import DatabasePlan, plan_database
+from mempalace_toolkit.palace.exchange import unfinished_exchanges
 from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.mended_database import plan_mending
@@ -57,7 +58,10 @@ def _plan(palace: PalaceLocation, findings: Sequence[Finding]) -> RepairPlan:
         return RepairPlan("refuse", refusal=why)
     rolls_back = any(one.kind == "hot_journal" for one in harm)
     leftovers = sum(1 for _ in palace.path.glob(f"{SCRATCH_PREFIX}*"))
-    leftovers += len(unfinished(palace.path))
+    exchanges = len(unfinished_exchanges(palace.path))
+    leftovers += len(unfinished(palace.path)) + exchanges
+    if exchanges and not palace.database.exists():
+        return RepairPlan("sweep", leftovers=leftovers)  # what it is shows when it has its name
     damage = _database_damage(palace, harm)
     if damage:
         return _rebuild_palace(palace, damage, rolls_back, leftovers)

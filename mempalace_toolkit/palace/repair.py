@@ -17,10 +17,12 @@ from mempalace_toolkit.files import told_as_full, write_undone
 from mempalace_toolkit.palace.check import check_palace
 from mempalace_toolkit.palace.database_plan import DatabasePlan
 from mempalace_toolkit.palace.drawers import roll_back_journal
+from mempalace_toolkit.palace.exchange import finish_exchanges
 from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.mempalace_lock import hold_mempalace_lock
 from mempalace_toolkit.palace.moment import at_one_moment
+from mempalace_toolkit.palace.open_elsewhere import clients_of, sees_all_processes
 from mempalace_toolkit.palace.plan import plan_collection, plan_repair, salvage_for
 from mempalace_toolkit.palace.prove import prove_collection
 from mempalace_toolkit.palace.rebuild import remove_scratch
@@ -64,7 +66,13 @@ def repair_palace(palace: PalaceLocation, plan: RepairPlan, setting: RepairSetti
         else:
             results = _repair_collections(palace, current, current.findings, setting)
             result = RepairResult(current, results, check_palace(palace))
-    return replace(result, seconds=time.monotonic() - started)
+    replaced = [Path(one.kept) for one in result.collections if one.kept]
+    return replace(
+        result,
+        restart=clients_of(replaced),
+        unseen=not sees_all_processes(),
+        seconds=time.monotonic() - started,
+    )
 
 
 def _current(palace: PalaceLocation, plan: RepairPlan) -> RepairPlan:
@@ -121,6 +129,7 @@ def _known_only_to(plan: RepairPlan) -> list[Finding]:
 def _sweep(palace: PalaceLocation) -> None:
     try:
         remove_scratch(palace.path)
+        finish_exchanges(palace.path)
         finish_replacements(palace)
     except OSError as error:
         raise write_undone(palace.path, error) from error

@@ -30,7 +30,8 @@ class CollectionResult:
 class RepairResult:
     """What was done for the palace, and what a check finds now.
 
-    `kept` is the damaged database's new name, where it was replaced.
+    `kept` is the damaged database's new name, where it was replaced. `restart` names the
+    processes that still have a replaced index open; `unseen` tells that there may be more.
     """
 
     plan: RepairPlan
@@ -38,6 +39,20 @@ class RepairResult:
     findings: tuple[Finding, ...]
     seconds: float = 0.0
     kept: str = ""
+    restart: tuple[str, ...] = ()
+    unseen: bool = False
+
+    def restart_lines(self) -> tuple[str, ...]:
+        """What is to be restarted, for a person; nothing where no index was replaced."""
+        if not self.kept and not any(one.kept for one in self.collections):
+            return ()
+        lines = [f"restart {one}: it has the replaced index open" for one in self.restart]
+        if self.unseen:
+            lines.append(
+                "restart what uses the palace in a container or as another user, an MCP server"
+                " say: it cannot be seen from here"
+            )
+        return tuple(lines)
 
     @property
     def sound(self) -> bool:
@@ -52,6 +67,8 @@ class RepairResult:
             "collections": [{**asdict(one), "proven": one.proof.holds} for one in self.collections],
             "findings": [finding.as_json() for finding in self.findings],
             "kept": self.kept,
+            "restart": list(self.restart),
+            "restart_unseen": bool(self.unseen and self.restart_lines()),
             "sound": self.sound,
             "seconds": round(self.seconds, 3),
         }

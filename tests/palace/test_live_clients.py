@@ -135,6 +135,27 @@ def test_a_client_that_a_repair_cannot_see_damages_nothing_and_finds_the_new_ind
     assert_whole(chroma, victim.palace, before)
 
 
+@pytest.mark.parametrize("processes", ["/proc", "/nowhere"])
+def test_a_client_is_seen_with_and_without_proc_and_named_after_a_repair(
+    victim: Victim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: str
+) -> None:
+    place = PalaceLocation(victim.palace, "chroma", "minilm")
+    monkeypatch.setattr("mempalace_toolkit.palace.open_elsewhere._PROCESSES", Path(processes))
+    with live_client(victim.palace, tmp_path):
+        (victim.segment / "link_lists.bin").write_bytes(b"")
+        plan = plan_repair(place, check_palace(place))
+        with pytest.raises(PalaceBusyError, match=r"is open in PID \d+ \(live_client.py "):
+            repair_palace(place, plan, setting(tmp_path, Model()))
+        monkeypatch.setattr(
+            "mempalace_toolkit.palace.mempalace_lock.refuse_while_open_elsewhere", lambda _: None
+        )
+        result = repair_palace(place, plan, setting(tmp_path, Model()))
+    assert result.sound
+    (line,) = (one for one in result.restart_lines() if "has the replaced index open" in one)
+    assert "live_client.py" in line
+    assert result.as_json()["restart"] == list(result.restart)
+
+
 def test_a_client_that_flushes_the_old_index_during_a_repair_has_it_undone(
     victim: Victim, chroma: Chroma, tmp_path: Path
 ) -> None:
