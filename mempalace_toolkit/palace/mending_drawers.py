@@ -187,7 +187,7 @@ def _metadata(
 ) -> None:
     total = 0
     held = dict.fromkeys((DOCUMENT, *USUAL), 0)
-    lacking: list[tuple[int, str, int, object, bool]] = []
+    lacking: list[tuple[int, str, int, object, bool, bool]] = []
     for row, drawer, sequence, text, words, others, *usual in _held(connection, olds):
         if row in drawers.dropped:
             continue
@@ -196,15 +196,16 @@ def _metadata(
         for key, has in zip(USUAL, usual, strict=True):
             held[key] += bool(has)
         lost_text = text is None or (text == "" and isinstance(words, str) and words != "")
-        if lost_text or not others or not all(usual):
-            lacking.append((row, drawer, sequence, words if lost_text else "", lost_text))
+        if lost_text or not others:
+            given = words if lost_text else ""
+            lacking.append((row, drawer, sequence, given, lost_text, not others))
     damaged = _wrong_values(connection, olds, drawers)
     if not lacking and not damaged:
         return
     wanted = tuple(key for key in USUAL if needs(name, total, held[key]))
     with_text = has_texts(name, total, held[DOCUMENT])
     textless = partial = 0
-    for row, drawer, sequence, words, lost_text in lacking:
+    for row, drawer, sequence, words, lost_text, bare in lacking:
         told = last.get(drawer, (-1, {}))
         metadata = told[1] if told[0] == sequence else {}
         if lost_text and isinstance(words, str):
@@ -215,7 +216,8 @@ def _metadata(
             drawers.dropped.add(row)
             textless += 1
             continue
-        partial += _given_back(connection, row, metadata, wanted, drawers)
+        lost = wanted if bare else ()
+        partial += _given_back(connection, row, metadata, lost, drawers)
     for row, keys in damaged.items():
         drawer, number = _identity(connection, row)
         told = last.get(drawer, (-1, {}))

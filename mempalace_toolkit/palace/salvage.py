@@ -124,8 +124,10 @@ def salvage(
     folders = list(_folders(palace, record))
     for folder, origin in folders:
         if folder.is_dir() and not np.all(found.origin):
-            files = read_segment(folder, dimension, mapped)
-            files = paired(files, folders[0][0], [one for one, _ in folders[1:]], dimension)
+            there = read_segment(folder, dimension, mapped)
+            files = paired(there, folders[0][0], [one for one, _ in folders[1:]], dimension)
+            if origin == LIVE and files is not there:
+                wrong = {}  # each was compared with what another index's map gives it
             _take_from_folder(found, files, origin, map_wrong)
             live = files if origin == LIVE else live
     _leave_out(found, wrong or {})
