@@ -25,7 +25,7 @@ shell: .venv/ready
 
 bench: .venv/ready
 	$(PYTHON_RUN) pip install -q --disable-pip-version-check --no-input -e '.[test,benchmarks]'
-	@set -e; for benchmark in big_store whole_job palace_index recall.run; do \
+	@set -e; for benchmark in big_store whole_job palace_index recall.run pi_store; do \
 	  $(PYTHON_RUN) "benchmarks.$$benchmark"; done
 
 .venv: .venv/ready

@@ -17,12 +17,13 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a process took: wall seconds, and peak memory in megabytes."""
+    """What a process took: wall and processor seconds, and peak memory in megabytes."""
 
     seconds: float
     megabytes: float
     code: int
     out: str
+    cpu: float = 0.0
 
 
 def describe_machine() -> str:
@@ -56,7 +57,8 @@ def measure(
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     megabytes = tree.end() if tree else _megabytes(usage)
-    return Spent(time.monotonic() - start, megabytes, process.returncode, out)
+    wall, cpu = time.monotonic() - start, usage.ru_utime + usage.ru_stime
+    return Spent(wall, megabytes, process.returncode, out, cpu)
 
 
 class TreeMemory:

@@ -151,7 +151,9 @@ def _reported(
     with closing(command.open_store(places)) as store:
         report = _survey_or_run(store, request, choices, surroundings)
     if choices.session and not report.sessions and report.error is None:
-        unread = [finding for finding in report.findings if finding.session == choices.session]
+        from mempalace_toolkit.sessions.model import is_meant
+
+        unread = [one for one in report.findings if is_meant(one.session, choices.session)]
         if not unread:
             raise UsageError(
                 f"no session {choices.session!r} in {', '.join(report.stores)}",

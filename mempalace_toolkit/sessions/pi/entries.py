@@ -133,12 +133,11 @@ def passed_by(line: bytes, version: int) -> Entry | None:
             return None
     if not line.endswith(_ENDS) or line.find(_ANOTHER_RECORD, end) >= 0:
         return None
-    return Entry(
-        kind.decode(),
-        "" if id is None else id.decode("utf-8", "replace"),
-        "" if id is None else None if parent is None else parent.decode("utf-8", "replace"),
-        stamp.decode("utf-8", "replace"),
-    )
+    time = stamp.decode("utf-8", "replace")
+    if id is None:
+        return Entry(kind.decode(), "", "", time)
+    above = None if parent is None else parent.decode("utf-8", "replace")
+    return Entry(kind.decode(), id.decode("utf-8", "replace"), above, time)
 
 
 def entry_of(value: dict[str, Any]) -> Entry | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -52,11 +51,17 @@ def complete_lines(stream: BinaryIO) -> Iterator[bytes | None]:
 def lines_of(path: str) -> Iterator[bytes | None]:
     """Every complete line of a regular file, with or without its line feed. Raises OSError."""
     descriptor = open_descriptor(path)
-    with os.fdopen(descriptor, "rb", 0) as stream:
-        if os.fstat(descriptor).st_size > min(AT_ONCE, MAX_LINE):
-            yield from complete_lines(io.BufferedReader(stream, BUFFER))
-        else:
-            yield from stream.readall().split(b"\n")[:-1]
+    try:
+        size = min(AT_ONCE, MAX_LINE)
+        content = os.read(descriptor, size)
+        if len(content) < size:
+            yield from content.split(b"\n")[:-1]
+            return
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        with os.fdopen(descriptor, "rb", BUFFER, closefd=False) as stream:
+            yield from complete_lines(stream)
+    finally:
+        os.close(descriptor)
 
 
 def without_bulk(line: bytes) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
 from mempalace_toolkit.sessions.model import Remembered, SessionRef, StoreFinding
 from mempalace_toolkit.sessions.pi.copies import choose_file
-from mempalace_toolkit.sessions.pi.files import each_file, list_files
+from mempalace_toolkit.sessions.pi.files import Listing, each_file
 from mempalace_toolkit.sessions.pi.heads import SessionFile, read_head
 from mempalace_toolkit.sessions.pi.names import (
     NOTHING,
@@ -43,9 +43,8 @@ class Index:
     failures: tuple[StoreUnreadableError, ...]
 
 
-def look(places: Sequence[Path], recorded: Mapping[str, Remembered] = NOTHING) -> Index:
+def look(listing: Listing, recorded: Mapping[str, Remembered] = NOTHING) -> Index:
     """Read the first and last lines of every file. `recorded` says which names are taken."""
-    listing = list_files(places)
     failures, findings = list(listing.failures), list(listing.findings)
     files: list[SessionFile] = []
     for state in listing.files:

@@ -18,7 +18,7 @@ from mempalace_toolkit.sessions.model import (
     StoreFinding,
     Turn,
 )
-from mempalace_toolkit.sessions.pi.files import check_place, list_files, shown
+from mempalace_toolkit.sessions.pi.files import Listing, check_place, list_files, shown
 from mempalace_toolkit.sessions.pi.listing import REVISION, Index, check_versions, look, reference
 from mempalace_toolkit.sessions.pi.talk import read_talk
 from mempalace_toolkit.sessions.pi.turns import marks_of
@@ -54,6 +54,7 @@ class PiStore:
         self._places = places
         self._failures = failures
         self._index: Index | None = None
+        self._listing: Listing | None = None
         self._names: Mapping[str, Remembered] = {}
         self._copied_by_others: frozenset[str] = frozenset()
         self._marks: dict[str, array[int]] = {}
@@ -91,7 +92,7 @@ class PiStore:
 
     def signature(self) -> str:
         """A key of every file's path, size and time; no file is opened."""
-        listing = list_files(self._places)
+        listing = self._listing = list_files(self._places)
         parts = [REVISION]
         parts += [f"{file.path}\0{file.size}\0{file.mtime_ns}" for file in listing.files]
         parts += [failure.message for failure in listing.failures]
@@ -135,7 +136,10 @@ class PiStore:
         return self._index or self._look()
 
     def _look(self) -> Index:
-        self._index = index = look(self._places, self._names)
+        # Files that the signature was taken of are not listed again: what changes after it is
+        # seen by the next run, to which the signature is another.
+        listing, self._listing = self._listing or list_files(self._places), None
+        self._index = index = look(listing, self._names)
         self._copied_by_others = frozenset(name for names in index.older.values() for name in names)
         self._marks.clear()
         return index
