@@ -49,6 +49,7 @@ def standing_folder(directory: str, repository: str) -> str:
         return directory
 
 
+@lru_cache(maxsize=4096)
 def project_wing(directory: str) -> str:
     """The wing for talk that took place in `directory`, by the project it belongs to.
 
@@ -62,19 +63,25 @@ def project_wing(directory: str) -> str:
     return normalise_wing(_repository_name(directory) or PurePath(directory).name)
 
 
-@lru_cache(maxsize=4096)
 def _repository_name(directory: str) -> str | None:
     """The name of the main working tree's folder, or of a bare repository; None outside."""
+    folder = directory
     try:
-        for folder in (Path(directory), *Path(directory).parents):
-            marker = folder / ".git"
-            if marker.is_dir():
-                return folder.name
-            if marker.is_file():
-                return _linked_name(folder, marker)
+        while (name := _named_by(folder)) is None and folder != "/":
+            folder = folder.rstrip("/").rpartition("/")[0] or "/"
     except (OSError, ValueError):
         return None
-    return None
+    return name
+
+
+@lru_cache(maxsize=4096)
+def _named_by(directory: str) -> str | None:
+    """The name that a folder's own `.git` gives; None where it has none."""
+    folder = Path(directory)
+    marker = folder / ".git"
+    if marker.is_dir():
+        return folder.name
+    return _linked_name(folder, marker) if marker.is_file() else None
 
 
 def _linked_name(folder: Path, marker: Path) -> str:
