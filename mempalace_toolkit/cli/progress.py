@@ -32,14 +32,14 @@ class Lines(Quiet):
     EVERY_SECONDS = 30.0
 
     def __init__(self) -> None:
-        self._text, self._total, self._done, self._told = "", None, 0, 0.0
+        self._text, self._total, self._done, self._told, self._begun = "", None, 0, 0.0, 0.0
 
     _total: int | None
 
     def stage(self, text: str, total: int | None = None) -> None:
         """A new stage."""
         self._text, self._total, self._done = text, total, 0
-        self._told = time.monotonic()
+        self._begun = self._told = time.monotonic()
         tell(text + (f": {total}" if total else ""))
 
     def advance(self, steps: int = 1) -> None:
@@ -47,7 +47,12 @@ class Lines(Quiet):
         self._done += steps
         if time.monotonic() - self._told >= self.EVERY_SECONDS:
             self._told = time.monotonic()
-            tell(f"{self._text}: {self._done}" + (f" of {self._total}" if self._total else ""))
+            tell(f"{self._text}: {self._done}" + (self._left() if self._total else ""))
+
+    def _left(self) -> str:
+        total = self._total or 0
+        seconds = (self._told - self._begun) / max(1, self._done) * max(0, total - self._done)
+        return f" of {total}, about {seconds:.0f} s left"
 
 
 class Bar(Quiet):
@@ -57,12 +62,14 @@ class Bar(Quiet):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
         from rich.progress import TimeElapsedColumn as Elapsed
+        from rich.progress import TimeRemainingColumn as Remaining
 
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             Elapsed(),
+            Remaining(),
             console=Console(stderr=True),
             transient=True,
         )

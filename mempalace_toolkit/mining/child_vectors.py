@@ -127,7 +127,7 @@ def _encoded(
     encoder: Encoder, pool: ThreadPoolExecutor, texts: Sequence[str], groups: int
 ) -> Iterator[tuple[Sequence[str], Any]]:
     """Texts in groups of about the same work, with their vectors, as they are done."""
-    parts = [texts[start::groups] for start in range(groups)]
+    parts = [texts[start::groups] for start in range(min(groups, len(texts)))]
     yield from zip(parts, pool.map(encoder, parts), strict=True)
 
 
