@@ -124,7 +124,11 @@ class WriteUndoneError(ToolkitError):
 
 
 class PalaceBusyError(ToolkitError):
-    """Another process holds the palace. The message names it."""
+    """Another process holds the palace. The message names it, as does `holder` where known."""
+
+    def __init__(self, message: str, hint: str = "", holder: str = "") -> None:
+        super().__init__(message, hint)
+        self.holder = holder
 
     kind = "busy"
     exit_code = ExitCode.BUSY

@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mempalace_toolkit.cli.boundary import exit_of_interruption, tell
-from mempalace_toolkit.errors import ExitCode, ToolkitError, WriteUndoneError, error_status
+from mempalace_toolkit.errors import (
+    ExitCode,
+    PalaceBusyError,
+    ToolkitError,
+    WriteUndoneError,
+    error_status,
+)
 from mempalace_toolkit.files import is_full
 from mempalace_toolkit.schedule.history import OpenRun, begin_run
 from mempalace_toolkit.schedule.run_record import RunRecord, RunStatus
@@ -33,6 +39,7 @@ class Outcome:
     drawers: int | None = None
     repaired: bool = False
     error: str = ""
+    holder: str = ""
 
     def take(self, report: RunReport) -> None:
         """The figures of a run's report."""
@@ -42,6 +49,12 @@ class Outcome:
         self.drawers = report.filed
         self.repaired = bool(report.repairs)
         self.error = report.error.kind if report.error else ""
+        self.holder = holder_of(report.error)
+
+
+def holder_of(error: BaseException | None) -> str:
+    """Who held the palace, where that is what ended a run."""
+    return error.holder[:200] if isinstance(error, PalaceBusyError) else ""
 
 
 def started_by(environment: Mapping[str, str], process: int) -> str:
@@ -83,6 +96,7 @@ def with_history(surroundings: Surroundings, command: str, work: Callable[[Outco
         code = work(outcome)
     except BaseException as error:
         code, outcome.status, outcome.error = _judged(error, outcome)
+        outcome.holder = holder_of(error)
         raise
     finally:
         if code != ExitCode.USAGE:

@@ -130,9 +130,16 @@ def _probe_mempalace(palace: Path, home: Path) -> None:
 
 
 def _busy(palace: Path, holder: str) -> PalaceBusyError:
+    ends = "wait for it to end, or stop it"
+    if "mcp" in holder or "serve" in holder:
+        ends = (
+            "a MemPalace server holds it from its first write until it ends: restart the program"
+            " that it belongs to (an editor, say)"
+        )
     return PalaceBusyError(
         f"the palace {palace} is held by {holder}",
-        "wait for it to end, or stop it, then run again; --wait SECONDS waits longer",
+        f"{ends}, then run again; --wait SECONDS waits longer",
+        holder,
     )
 
 

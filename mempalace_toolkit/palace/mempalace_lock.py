@@ -38,6 +38,7 @@ def hold_mempalace_lock(palace: Path, home: Path) -> Iterator[int]:
             raise PalaceBusyError(
                 f"the palace {palace} is held by {holder}",
                 "wait for it to end, or stop it, then run again",
+                holder,
             ) from error
         write_holder(descriptor, f"{os.getpid()} mempalace-toolkit repair", _HOLDER_AT, file)
         refuse_while_open_elsewhere(palace)

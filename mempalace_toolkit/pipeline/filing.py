@@ -128,6 +128,7 @@ def _raise_failures(
         raise PalaceBusyError(
             f"the palace {request.palace.path} is held by {holder}",
             "wait for it to end, or stop it, then run again: the pages are kept",
+            holder,
         )
     causes = " ".join(result.cause for result in failed)
     if failed and no_room(request.palace.path, causes):

@@ -16,6 +16,7 @@ FindingKind = Literal[
     "log_folder_missing",
     "missed_runs",
     "last_run_failed",
+    "palace_held",
     "container_down",
     "installed_twice",
 ]

@@ -27,6 +27,11 @@ def run_by_hand(state: SchedulerState) -> str:
     return f"{shlex.join((box.engine, 'exec', *user, box.name))} {command}"
 
 
+def wait_for_palace(state: SchedulerState) -> str:
+    """The same work, which takes the palace as soon as it is let go of."""
+    return f"{run_by_hand(state)} --wait 3600"
+
+
 def install_again(state: SchedulerState, *options: str) -> str:
     """Put it in place as it was, with what it is told by its schedule."""
     words = ["mempalace-toolkit", "schedule", "install", state.job, *options]

@@ -23,6 +23,7 @@ class RunRecord:
 
     `command` is what was called: `mempalace-session`, `mempalace-toolkit repair`. `error` is
     the kind of its error, or empty. `started_by` is the scheduler, empty where nothing tells.
+    `holder` is who held the palace, for a run that was busy.
     """
 
     command: str
@@ -35,6 +36,7 @@ class RunRecord:
     repaired: bool = False
     error: str = ""
     started_by: str = ""
+    holder: str = ""
 
     @property
     def seconds(self) -> float | None:
@@ -68,7 +70,10 @@ def _is_sound(record: RunRecord) -> bool:
     known = [record.started_ms, *(number for number in numbers if number is not None)]
     return (
         all(type(number) is int and 0 <= number < _LARGEST for number in known)
-        and all(isinstance(word, str) for word in (record.command, record.error, record.started_by))
+        and all(
+            isinstance(word, str)
+            for word in (record.command, record.error, record.started_by, record.holder)
+        )
         and record.status in get_args(RunStatus)
         and isinstance(record.repaired, bool)
     )

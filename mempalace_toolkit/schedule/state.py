@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from datetime import UTC, datetime
+from itertools import groupby, takewhile
 
 from mempalace_toolkit.schedule import remedies
 from mempalace_toolkit.schedule.calendar import next_runs, parse_when
@@ -38,6 +39,7 @@ GRACE_MS = 3 * 3_600_000
 
 _SAME_MOMENT_MS = 2_000  # systemd tells the end of a run in seconds
 _CTRL_C = 130
+_OFTEN = 2  # runs in a row
 _LINGER = "loginctl enable-linger"
 _FAILED = ("failed", "damaged", "killed", "interrupted")
 _CONTAINER = {
@@ -98,11 +100,26 @@ def _running(
         told = f"two runs in a row are missing ({state.when})"
         yield _finding("missed_runs", state, told, remedies.run_by_hand(state))
     ended = [run for run in runs if run.status != "running"]
+    held = list(takewhile(lambda run: run.status == "busy", reversed(ended)))
+    if len(held) >= _OFTEN:
+        yield _finding("palace_held", state, _held(held), remedies.wait_for_palace(state))
     failure = _failure(state, ended[-1] if ended else None)
     if failure:
         damaged = ended and ended[-1].error == "damaged"
         by_hand = "mempalace-toolkit repair" if damaged else remedies.run_by_hand(state)
         yield _finding("last_run_failed", state, failure, by_hand)
+
+
+def _held(busy: Sequence[RunRecord]) -> str:
+    """Who kept the last runs, newest first, from the palace, and since when."""
+    since = datetime.fromtimestamp(busy[-1].started_ms / 1000, UTC)
+    holder = busy[0].holder or "another process"
+    told = f"its last {len(busy)} runs, since {since:%Y-%m-%d %H:%M} UTC, did nothing: "
+    told += f"the palace was held by {holder}"
+    if "mcp" in holder or "serve" in holder:
+        told += ". A MemPalace server holds it from its first write until it ends: restart the"
+        told += " program that it belongs to, an editor say"
+    return told
 
 
 def _runs(state: SchedulerState, history: Sequence[RunRecord]) -> list[RunRecord]:

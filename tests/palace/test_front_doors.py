@@ -18,6 +18,7 @@ from making import DRAWERS
 from opening import Chroma
 from segment_editing import Victim
 
+from mempalace_toolkit.schedule.history import read_history
 from tests.conftest import Answer, Sandbox, tree_state
 from tests.test_whole_job import drawers
 
@@ -296,3 +297,13 @@ def test_a_palace_that_is_held_is_left_alone_and_its_holder_named(
         assert palace_home.run(TOOLKIT, "check").code == 65
     done: Answer = palace_home.run(TOOLKIT, "repair", "--yes")
     assert done.code == 0, done
+
+
+def test_a_run_that_found_the_palace_held_leaves_the_holder_in_the_history(
+    palace_home: Sandbox,
+) -> None:
+    with holding(palace_home, "a MemPalace writer") as holder:
+        assert palace_home.session("--wait", "0").code == 75
+    (last,) = read_history(palace_home.home / ".local/state/mempalace-toolkit")[-1:]
+    assert last.status == "busy"
+    assert f"PID {holder.pid}" in last.holder

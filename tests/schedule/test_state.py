@@ -321,3 +321,32 @@ def test_a_job_in_two_places_is_removed_from_the_lesser_one(
 )
 def test_different_jobs_are_not_the_same_one_twice(states: tuple[SchedulerState, ...]) -> None:
     assert problems(*states) == ()
+
+
+HOLDER = "PID 4711 (mempalace-mcp)"
+
+
+@pytest.mark.parametrize(
+    ("before", "count", "kinds"),
+    [
+        ((), 1, []),
+        ((), 2, ["palace_held"]),
+        ((run("2026-11-14 03:05", "failed"),), 3, ["palace_held"]),
+        ((run("2026-11-17 04:05"),), 2, []),
+    ],
+    ids=["once", "twice", "after a failure", "ended since"],
+)
+def test_a_palace_that_is_held_again_and_again_is_told_with_its_holder(
+    before: tuple[RunRecord, ...], count: int, kinds: list[str]
+) -> None:
+    busy = tuple(
+        run(f"2026-11-{15 + day} 03:05", "busy", holder=HOLDER, error="busy")
+        for day in range(count)
+    )
+    found = problems(CRON, history=(*before, *busy))
+    assert [one.kind for one in found] == kinds
+    for one in found:
+        assert HOLDER in one.message
+        assert f"last {count} runs, since 2026-11-15" in one.message
+        assert "restart the program that it belongs to" in one.message
+        assert one.remedy == "mempalace-session --wait 3600"
