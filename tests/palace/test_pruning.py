@@ -143,6 +143,7 @@ def repaired(home: Sandbox, days: int = 0) -> Path:
     (live / "link_lists.bin").write_bytes(b"")
     answer = home.session("--json")
     assert answer.code == 0, answer
+    live = segment(home.palace)  # a repair gives the index a new name
     (folder,) = (path for path in live.parent.glob(f"{live.name}.*") if noted(path) is not None)
     moment = datetime.now() - timedelta(days=days)
     older = folder.with_name(f"{live.name}.corrupt-{moment:%Y%m%d-%H%M%S}")
