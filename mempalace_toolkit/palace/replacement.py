@@ -23,6 +23,7 @@ from mempalace_toolkit.palace.database import open_database
 from mempalace_toolkit.palace.exchange import sync_folder
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.quarantine import list_quarantined
+from mempalace_toolkit.palace.replaced import note_replaced
 from mempalace_toolkit.palace.strays import QUARANTINED_NAME, SEGMENT_NAME
 
 NOTE = ".mempalace-toolkit-replaces.json"
@@ -43,6 +44,8 @@ def rename_aside(palace: Path, old: str, fresh: str) -> list[tuple[Path, Path]]:
             target = palace / f"{fresh}{one.folder.name.removeprefix(old)}"
             if not target.exists():
                 one.folder.rename(target)
+                if one.kinds is not None:  # the note names the folder
+                    note_replaced(target, one.kinds)
                 renamed.append((one.folder, target))
     return renamed
 

@@ -189,6 +189,8 @@ def test_a_run_that_repairs_prunes_nothing_and_one_within_the_budget_neither(
     answer = palace_home.session("--json")
     assert answer.json["repairs"]
     assert answer.json["pruned"] == []
+    live = segment(palace_home.palace)  # the second repair gave the first folder its name, too
+    first = first.with_name(f"{live.name}.{first.name.partition('.')[2]}")
     assert first.is_dir()
     said = palace_home.session()
     assert "Removed: 2 replaced index folder(s)" in said.out
