@@ -106,7 +106,8 @@ def install(
 
         places = Places.of_process()
         name, module = places.scheduler(wish.scheduler)
-        settings = places.settings(wish, DEFAULT_JOBS)
+        places.here.configuration()  # a job that could not run is not installed
+        settings = places.settings(wish, DEFAULT_JOBS, module)
         # All of them first: what cannot be done is known before anything is.
         plans = [module.plan_install(one, places.account, wish.force) for one in settings]
         if not dry_run:
@@ -117,6 +118,9 @@ def install(
             for plan, setting in zip(plans, settings, strict=True)
         ]
         _answer("install", told, dry_run, as_json)
+        for setting in settings:
+            if warning := places.container_warning(setting):
+                tell(warning)
         if name == "systemd" and module.status(settings[0].stem, places.account).linger is False:
             tell("lingering is off: nothing runs while you are logged out. loginctl enable-linger")
         return ExitCode.OK
@@ -198,7 +202,7 @@ def status(
     devbox: Devbox = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is installed, when it ran and runs, and what is wrong. Exits 65 if anything is."""
+    """Say what is installed, when it ran and runs, and what is wrong. Exits 65 on a problem."""
     wish = Wish(tuple(jobs or ()), scheduler, devbox=devbox)
 
     def work() -> int:
@@ -208,11 +212,11 @@ def status(
         places = Places.of_process()
         overview = places.overview(wish)
         if as_json:
-            verdict = "damaged" if overview.findings else "ok"
+            verdict = "problems" if overview.has_problems else "ok"
             print_json({**_head("status", verdict), **status_json(overview), "error": None})
         else:
             print(status_text(overview))
-        return ExitCode.DAMAGED if overview.findings else ExitCode.OK
+        return ExitCode.DAMAGED if overview.has_problems else ExitCode.OK
 
     raise typer.Exit(end_with(f"{NAME} status", as_json, 0, work))
 

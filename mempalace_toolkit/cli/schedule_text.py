@@ -60,7 +60,10 @@ def status_text(overview: Overview) -> str:
     if any(state.scope == "system" for state in overview.states):
         rows.append("* for the whole machine")
     for finding in overview.findings:
-        rows += [f"{finding.kind}: {finding.message}", f"  {finding.remedy}"]
+        rows += [
+            f"{finding.severity}: {finding.message} ({finding.kind})",
+            f"  {finding.remedy}",
+        ]
     return "\n".join(rows)
 
 
@@ -70,7 +73,7 @@ def status_json(overview: Overview) -> dict[str, object]:
     for state in overview.states:
         ran = _recorded(state, overview.history)
         jobs.append({**asdict(state), "recorded": asdict(ran) if ran else None})
-    return {"jobs": jobs, "findings": [asdict(finding) for finding in overview.findings]}
+    return {"jobs": jobs, "findings": [one.as_json() for one in overview.findings]}
 
 
 def _recorded(state: SchedulerState, history: Sequence[RunRecord]) -> RunRecord | None:

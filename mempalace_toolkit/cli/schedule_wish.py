@@ -7,7 +7,7 @@ import pwd
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,11 @@ from mempalace_toolkit.errors import ConfigurationError, UsageError
 from mempalace_toolkit.palace.location import PALACE_VARIABLES
 from mempalace_toolkit.schedule.account import Account
 from mempalace_toolkit.schedule.calendar import When, next_runs, parse_when
+from mempalace_toolkit.schedule.container import container_of
 from mempalace_toolkit.schedule.history import read_history
 from mempalace_toolkit.schedule.job import DEVBOX, JobSetting, job_of, stems
 from mempalace_toolkit.schedule.schedulers import SCHEDULERS, Scheduler, find_scheduler
-from mempalace_toolkit.schedule.state import find_problems
+from mempalace_toolkit.schedule.state import CONTAINER_TROUBLE, find_problems
 from mempalace_toolkit.schedule.system_level import system_states
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Overview:
     states: tuple[SchedulerState, ...]
     history: tuple[RunRecord, ...]
     findings: tuple[ScheduleFinding, ...]
+
+    @property
+    def has_problems(self) -> bool:
+        """Whether something keeps a job from its work; notes and warnings do not."""
+        return any(finding.severity == "problem" for finding in self.findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +110,32 @@ class Places:
         named = [one.removesuffix(suffix) + suffix for one in wish.jobs]
         return tuple(dict.fromkeys(stem for stem in named if job_of(stem)))
 
-    def settings(self, wish: Wish, default: Sequence[str]) -> list[JobSetting]:
-        """Each job as it is to be installed. Raises UsageError, ConfigurationError."""
+    def settings(
+        self, wish: Wish, default: Sequence[str], installed: Scheduler | None = None
+    ) -> list[JobSetting]:
+        """Each job as it is to be installed. Raises UsageError, ConfigurationError.
+
+        Where no time is asked for, a job that `installed` has keeps the time that it has.
+        """
         when = parse_when(wish.at) if wish.at else None
-        return [self._setting(stem, when, wish) for stem in dict.fromkeys(wish.jobs or default)]
+        found = [self._setting(stem, when, wish) for stem in dict.fromkeys(wish.jobs or default)]
+        if when is not None or installed is None:
+            return found
+        return [self._at_its_time(setting, installed) for setting in found]
+
+    def _at_its_time(self, setting: JobSetting, scheduler: Scheduler) -> JobSetting:
+        state = scheduler.status(setting.stem, self.account)
+        return replace(setting, when=parse_when(state.when)) if state.when else setting
+
+    def container_warning(self, setting: JobSetting) -> str:
+        """What is wrong with the container that a job is to run in; empty where nothing is."""
+        if not setting.container:
+            return ""
+        asked = {"CONTAINER": setting.container, "ENGINE": setting.engine}
+        box = container_of(asked, self.account)
+        if box is None or box.state not in CONTAINER_TROUBLE:
+            return ""
+        return f"{setting.stem}: the container {box.name} {CONTAINER_TROUBLE[box.state]}"
 
     def _setting(self, stem: str, when: When | None, wish: Wish) -> JobSetting:
         job = job_of(stem)

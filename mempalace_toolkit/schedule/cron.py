@@ -14,6 +14,7 @@ from mempalace_toolkit.schedule.crontab import (
     find_block,
     render_block,
     shipped,
+    unmarked_entries,
     with_block,
     without_block,
 )
@@ -24,6 +25,7 @@ from mempalace_toolkit.schedule.templates import is_edited, refuse_edited
 
 NAME = "cron"
 CRONTAB = Path("crontab")
+_DAEMONS = frozenset({"cron", "crond", "fcron", "dcron", "anacron", "systemd-cron", "busybox"})
 
 
 def answers(account: Account) -> bool:
@@ -93,7 +95,20 @@ def status(stem: str, account: Account) -> SchedulerState:
         log_folder_there=account.log_folder.is_dir(),
         linger=None,
         container=container_of(_settings(entry[1]), account) if entry else None,
+        unmarked=unmarked_entries(crontab, stem) if blocks else (),
+        daemon_runs=_daemon_runs(account.root) if blocks else None,
     )
+
+
+def _daemon_runs(root: Path) -> bool | None:
+    """Whether a cron daemon runs; None where the machine does not list its processes."""
+    names = []
+    with suppress(OSError):
+        for process in (root / "proc").iterdir():
+            if process.name.isdigit():
+                with suppress(OSError):
+                    names.append((process / "comm").read_text("utf-8", "replace").strip())
+    return bool(_DAEMONS.intersection(names)) if names else None
 
 
 def read_crontab(account: Account) -> bytes:

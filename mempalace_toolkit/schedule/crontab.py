@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from mempalace_toolkit.errors import ConfigurationError, UsageError
 from mempalace_toolkit.schedule.calendar import cron_fields
-from mempalace_toolkit.schedule.job import JobSetting
+from mempalace_toolkit.schedule.job import DEVBOX, JobSetting, job_of, stems
 from mempalace_toolkit.schedule.templates import signature, template
 
 _LONGEST = 990  # the older crons cut a command after 998 bytes, and say nothing
+_EXEC = re.compile(r"\b(docker|podman)\b.*\bexec\b")
 _ENTRY = re.compile(r"^(?!#)((?:\S+[ \t]+){5})(.+)$", re.MULTILINE)
 
 
@@ -79,6 +80,25 @@ def with_block(crontab: bytes, stem: str, block: bytes) -> bytes:
 def without_block(crontab: bytes, stem: str) -> bytes:
     """The crontab without the job's blocks."""
     return find_block(crontab, stem).others
+
+
+def unmarked_entries(crontab: bytes, stem: str) -> tuple[str, ...]:
+    """The entries outside all of our blocks that run the job's program.
+
+    A line that somebody took over from another recipe is one: with ours it runs the job twice.
+    """
+    for name in stems():
+        crontab = without_block(crontab, name)
+    job = job_of(stem)
+    command = re.compile(
+        rf"(?<![\w./-]\.cache/)(?<![\w.-]){re.escape(job.program)}(?![\w/-])"
+        + ("".join(rf".*\s{re.escape(word)}(?!\S)" for word in job.arguments))
+    )
+    texts = (entry[2] for entry in _ENTRY.finditer(crontab.decode(errors="replace")))
+    in_container = stem.endswith(DEVBOX)
+    return tuple(
+        text for text in texts if command.search(text) and bool(_EXEC.search(text)) is in_container
+    )
 
 
 def entry_of(block: bytes) -> tuple[str, str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 RunResult = Literal["ok", "failed", "skipped", "busy", "timeout", "unknown"]
@@ -19,7 +19,22 @@ FindingKind = Literal[
     "palace_held",
     "container_down",
     "installed_twice",
+    "unmarked_entry",
+    "weekly_and_daily",
+    "cron_not_running",
 ]
+
+Severity = Literal["note", "warning", "problem"]
+"""A note is worth knowing, a warning costs something, a problem keeps a job from its work."""
+
+_SEVERITIES: dict[FindingKind, Severity] = {
+    "linger_off": "note",
+    "log_folder_missing": "note",
+    "unit_edited": "warning",
+    "installed_twice": "warning",
+    "unmarked_entry": "warning",
+    "weekly_and_daily": "warning",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +63,9 @@ class SchedulerState:
 
     `when` is in our schedule language, empty where it is unknown; `log_folder` is empty where
     the job has none. `linger` is None where it does not apply or is not known. `container` is
-    what the job runs in, None for a job on this machine.
+    what the job runs in, None for a job on this machine. `unmarked` are entries of the user's own
+    that run the same program. `daemon_runs`: whether the scheduler's own process is there, None
+    where that is not known.
     """
 
     scheduler: str
@@ -65,14 +82,25 @@ class SchedulerState:
     log_folder_there: bool
     linger: bool | None
     container: Container | None
+    unmarked: tuple[str, ...] = ()
+    daemon_runs: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduleFinding:
-    """Something wrong with a scheduled job; `remedy` is a command line that mends it."""
+    """Something to know about a scheduled job; `remedy` is a command line that mends it."""
 
     kind: FindingKind
     scheduler: str
     job: str
     message: str
     remedy: str
+
+    @property
+    def severity(self) -> Severity:
+        """How much it matters; what is not in the table is a problem."""
+        return _SEVERITIES.get(self.kind, "problem")
+
+    def as_json(self) -> dict[str, str]:
+        """The object under `findings`."""
+        return {"severity": self.severity, **asdict(self)}

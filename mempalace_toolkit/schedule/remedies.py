@@ -62,6 +62,16 @@ def remove(state: SchedulerState) -> str:
     return shlex.join((*verb, *state.files))
 
 
+def edit(state: SchedulerState) -> str:
+    """Where the user takes out an entry of their own."""
+    return "crontab -e" if state.scheduler == "cron" else shlex.join(("less", *state.files))
+
+
+def start_daemon(state: SchedulerState) -> str:
+    """Have the scheduler itself run, now and after the next start of the machine."""
+    return "sudo systemctl enable --now cron || sudo service cron start"
+
+
 def start_container(job: str, box: Container) -> str:
     """Bring back what the job runs in. Podman has no service that could be down; it tells why."""
     if box.state == "engine down":

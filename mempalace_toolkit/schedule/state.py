@@ -22,6 +22,7 @@ from mempalace_toolkit.schedule.job_state import (
 from mempalace_toolkit.schedule.run_record import RunRecord
 
 __all__ = [
+    "CONTAINER_TROUBLE",
     "Container",
     "ContainerState",
     "FindingKind",
@@ -42,7 +43,7 @@ _CTRL_C = 130
 _OFTEN = 2  # runs in a row
 _LINGER = "loginctl enable-linger"
 _FAILED = ("failed", "damaged", "killed", "interrupted")
-_CONTAINER = {
+CONTAINER_TROUBLE = {
     "stopped": "does not run: every run is skipped",
     "missing": "is not there: every run is skipped",
     "engine down": "cannot be asked for: its engine does not answer",
@@ -62,7 +63,8 @@ def find_problems(
         for state in installed
         for finding in (*_setting_up(state), *_running(state, _runs(state, history), now_ms))
     ]
-    return (*_lingering(installed), *found, *_twice(installed))
+    several = (*_twice(installed), *_weekly_and_daily(installed))
+    return (*_lingering(installed), *found, *several)
 
 
 def _lingering(installed: Sequence[SchedulerState]) -> Iterator[ScheduleFinding]:
@@ -86,9 +88,15 @@ def _setting_up(state: SchedulerState) -> Iterator[ScheduleFinding]:
     if state.log_folder and not state.log_folder_there:
         told = f"its log folder {state.log_folder} is missing"
         yield _finding("log_folder_missing", state, told, remedies.make_log_folder(state))
+    for entry in state.unmarked:
+        told = f"an entry of your own runs it, too: {entry}"
+        yield _finding("unmarked_entry", state, told, remedies.edit(state))
+    if state.daemon_runs is False:
+        told = f"no {state.scheduler} daemon runs on this machine: no job ever starts"
+        yield _finding("cron_not_running", state, told, remedies.start_daemon(state))
     box = state.container
-    if box and box.state in _CONTAINER:
-        told = f"the container {box.name} {_CONTAINER[box.state]}"
+    if box and box.state in CONTAINER_TROUBLE:
+        told = f"the container {box.name} {CONTAINER_TROUBLE[box.state]}"
         yield _finding("container_down", state, told, remedies.start_container(state.job, box))
 
 
@@ -187,6 +195,15 @@ def _twice(installed: Sequence[SchedulerState]) -> Iterator[ScheduleFinding]:
         for other in others:
             told = f"it is installed twice: by {_place(kept)} and by {_place(other)}"
             yield _finding("installed_twice", other, told, remedies.remove(other))
+
+
+def _weekly_and_daily(installed: Sequence[SchedulerState]) -> Iterator[ScheduleFinding]:
+    """The weekly job beside the daily one that does the same more often."""
+    names = {state.job for state in installed}
+    for state in installed:
+        if f"{state.job}-daily" in names:
+            told = f"{state.job}-daily does the same every day"
+            yield _finding("weekly_and_daily", state, told, remedies.remove(state))
 
 
 def _place(state: SchedulerState) -> str:

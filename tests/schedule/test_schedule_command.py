@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import plistlib
+import shutil
+import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +29,17 @@ USER_UNITS = ".config/systemd/user"
 def machine(bare: Sandbox, tmp_path: Path) -> StubMachine:
     """One with every scheduler's program."""
     return StubMachine.made(bare, tmp_path, *PROGRAMS)
+
+
+@pytest.fixture
+def cron_daemon(tmp_path: Path) -> Iterator[None]:
+    """A process that the machine lists as `cron`; whether a real one runs is not ours to say."""
+    program = tmp_path / "cron"
+    shutil.copy("/bin/sleep", program)
+    running = subprocess.Popen([program, "300"])
+    yield
+    running.kill()
+    running.wait()
 
 
 def everything(machine: StubMachine) -> dict[str, bytes]:
@@ -162,8 +176,8 @@ def test_what_was_changed_by_hand_is_kept_until_force(machine: StubMachine, sche
         assert "--force" in answer.err
         assert everything(machine) == before
     status = machine.schedule("status", "session", "--json")
-    assert status.code == 65
-    assert "unit_edited" in {finding["kind"] for finding in status.json["findings"]}
+    found = {one["kind"]: one["severity"] for one in status.json["findings"]}
+    assert found["unit_edited"] == "warning"
     machine.done("install", "session", "--scheduler", scheduler, "--force")
     assert file.read_text() != edited
     file.write_text(edited)
@@ -284,7 +298,7 @@ def test_status_fits_80_columns_and_finds_what_was_installed_twice(machine: Stub
     assert max(map(len, table)) <= 80
     assert "installed_twice" in answer.out
     told = machine.schedule("status", "--json").json
-    assert told["status"] == "damaged"
+    assert told["status"] == "problems"
     assert {job["scheduler"] for job in told["jobs"]} == {"cron", "systemd"}
     assert all(finding["remedy"] for finding in told["findings"])
 
@@ -299,7 +313,7 @@ def test_status_fits_80_columns_and_finds_what_was_installed_twice(machine: Stub
     ],
 )
 def test_status_tells_the_containers_state(
-    machine: StubMachine, said: str | None, state: str
+    machine: StubMachine, cron_daemon: None, said: str | None, state: str
 ) -> None:
     machine.done("install", "session", "--devbox", "--scheduler", "cron")
     if said is not None:
@@ -318,3 +332,64 @@ def test_a_crontab_that_may_not_be_read_stops_only_cron(machine: StubMachine) ->
     answer = machine.schedule("install", "--scheduler", "cron")
     assert answer.code == 74
     assert "not allowed" in answer.err
+
+
+@pytest.mark.parametrize("scheduler", ["systemd", "cron", "launchd"])
+def test_installing_again_keeps_the_time_that_was_chosen(
+    machine: StubMachine, scheduler: str
+) -> None:
+    machine.done("install", "session", "--at", "Mon,Thu 12:30", "--scheduler", scheduler)
+    before = everything(machine)
+    (job,) = machine.done("install", "session", "--scheduler", scheduler, "--json").json["jobs"]
+    assert (job["when"], job["steps"]) == ("Mon,Thu 12:30", [])
+    assert everything(machine) == before
+    (job,) = machine.done(
+        "install", "session", "--at", "Mon 03:00", "--scheduler", scheduler, "--json"
+    ).json["jobs"]
+    assert job["when"] == "Mon 03:00"
+
+
+def test_an_entry_of_the_users_own_and_a_weekly_job_beside_a_daily_one_are_told(
+    machine: StubMachine, cron_daemon: None
+) -> None:
+    own = b"0 3 * * 1 /home/ann/bin/mempalace-session >>$HOME/.cache/mempalace-session/x 2>&1\n"
+    other = b"0 4 * * * ls $HOME/.cache/mempalace-session/ && my-mempalace-session\n"
+    machine.crontab.write_bytes(own + other)
+    for job in ("session", "session-daily"):
+        machine.done("install", job, "--scheduler", "cron")
+    answer = machine.schedule("status", "session", "session-daily", "--json")
+    assert (answer.code, answer.json["status"]) == (0, "ok")
+    found = {(one["kind"], one["job"]): one for one in answer.json["findings"]}
+    assert set(found) == {
+        ("unmarked_entry", "session"),
+        ("unmarked_entry", "session-daily"),
+        ("weekly_and_daily", "session"),
+    } or set(found) == {("unmarked_entry", "session"), ("weekly_and_daily", "session")}
+    assert "/home/ann/bin/mempalace-session" in found["unmarked_entry", "session"]["message"]
+    remedy = found["weekly_and_daily", "session"]["remedy"]
+    assert remedy == "mempalace-toolkit schedule remove session --scheduler cron"
+    assert own in machine.crontab.read_bytes()
+
+
+def test_a_cron_that_does_not_run_is_a_problem(machine: StubMachine) -> None:
+    machine.done("install", "session", "--scheduler", "cron")
+    running = subprocess.run(["pgrep", "-x", "cron|crond"], capture_output=True)
+    answer = machine.schedule("status", "session", "--json")
+    kinds = [one["kind"] for one in answer.json["findings"]]
+    assert (answer.code == 65) == ("cron_not_running" in kinds) == (running.returncode != 0)
+
+
+def test_a_broken_configuration_stops_an_install_before_anything_is_written(
+    machine: StubMachine,
+) -> None:
+    machine.sandbox.configure('wait = "soon"\n')
+    before = everything(machine)
+    answer = machine.schedule("install", "--scheduler", "cron", "--json")
+    assert (answer.code, answer.json["error"]["kind"]) == (78, "configuration")
+    assert everything(machine) == before
+
+
+def test_installing_into_a_container_that_is_not_there_says_so(machine: StubMachine) -> None:
+    (machine.state / "containers").write_text("other\trunning\n")
+    answer = machine.done("install", "session", "--devbox", "nosuch", "--scheduler", "cron")
+    assert "the container nosuch is not there" in answer.err
