@@ -108,7 +108,7 @@ def mined(home: Sandbox) -> Mined:
     answers["later dry run as text"] = home.session("--dry-run")
     answers["later run"] = home.session("--json")
     damaged = FIXTURES / "cases" / DAMAGED / "opencode/opencode.db"
-    shutil.copyfile(damaged, home.opencode / f"opencode-{DAMAGED}.db")
+    shutil.copyfile(damaged, home.opencode / "opencode-local.db")
     for name in ("damaged dry run", "damaged run", "damaged again"):
         option = ["--dry-run"] if name == "damaged dry run" else []
         answers[name] = home.session("--json", *option)

@@ -192,15 +192,15 @@ def test_a_wing_that_kills_mempalace_does_not_keep_out_the_others(
     put_opencode(sandbox, recorded("opencode/1.18.33/multi") / "opencode.db")
     real = sandbox.command("mempalace")[0]
     program = sandbox.home / "stand-in"
-    program.write_text(f'#!/bin/bash\n[[ "$4" == */api ]] && kill -SEGV $$\nexec "{real}" "$@"\n')
+    program.write_text(f'#!/bin/bash\n[[ "$4" == */proj3 ]] && kill -SEGV $$\nexec "{real}" "$@"\n')
     program.chmod(0o755)
     sandbox.configure(f'mempalace = "{program}"\n')
     answer = sandbox.session("--json")
     assert answer.code == 70
     results = {line["wing"]: line["result"] for line in answer.json["wings"]}
-    assert results.pop("api") == "died by SIGSEGV"
+    assert results.pop("proj3") == "died by SIGSEGV"
     assert set(results.values()) == {"filed"}
-    assert len(results) == 4
+    assert len(results) == 2
 
 
 def test_going_back_to_an_earlier_wing_moves_the_talk_back(sandbox: Sandbox, store: Path) -> None:
@@ -279,7 +279,12 @@ def test_an_agents_page_that_says_what_the_others_said_outlives_it(
 ) -> None:
     lines = [{"type": "session", "version": 3, "id": "pi-1", "timestamp": "2026-11-21T00:00:00Z"}]
     lines[0]["cwd"] = "/home/dev/shop"
-    edit(store, "update session set directory = '/home/dev/shop'", "delete from part")
+    edit(
+        store,
+        "update session set directory = '/home/dev/shop'",
+        "update project set worktree = '/home/dev/shop'",
+        "delete from part",
+    )
     for number in range(3):
         say(store, BASIC, number, f"Which emerald {number}?", f"Emerald {number}.")
         for role, text in (("user", "Which emerald"), ("assistant", "Emerald")):
