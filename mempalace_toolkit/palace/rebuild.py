@@ -15,6 +15,7 @@ import numpy as np
 
 from mempalace_toolkit.errors import MempalaceError
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.parallel_graph import can_build, cores
 from mempalace_toolkit.palace.plan import SCRATCH_PREFIX
 from mempalace_toolkit.palace.salvage import Salvage
 from mempalace_toolkit.palace.segment_files import read_segment
@@ -47,11 +48,28 @@ def build_index(
 ) -> Path:
     """Build the index of all drawers in a child; the new segment's folder, in the scratch.
 
-    Links are looked for `breadth` times as widely as the collection says. Raises
-    MempalaceError where the child fails, dies, or built something else.
+    Links are looked for `breadth` times as widely as the collection says. Where faiss fails,
+    chromadb builds it. Raises MempalaceError where the child fails, dies, or built something
+    else.
     """
+    folder = scratch_folder(palace.path, found.record.id)
+    if can_build(found.record.settings.max_neighbors):
+        try:
+            return _build(folder, found, environment, threads, breadth, parallel=True)
+        except MempalaceError:
+            shutil.rmtree(folder, ignore_errors=True)
+    return _build(folder, found, environment, threads, breadth, parallel=False)
+
+
+def _build(
+    folder: Path,
+    found: Salvage,
+    environment: Mapping[str, str],
+    threads: int,
+    breadth: int,
+    parallel: bool,
+) -> Path:
     record = found.record
-    folder = scratch_folder(palace.path, record.id)
     folder.mkdir()
     task = {
         "folder": str(folder),
@@ -60,7 +78,8 @@ def build_index(
         "space": record.space,
         "m": record.settings.max_neighbors,
         "ef_construction": breadth * record.settings.ef_construction,
-        "threads": threads,
+        "threads": threads or cores(),
+        "parallel": parallel,
     }
     seconds = 5 * _MINUTE + _DRAWER_SECONDS * len(record.ids)
     largest = 64 * found.dimension * len(record.ids) + (1 << 30)

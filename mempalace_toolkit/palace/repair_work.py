@@ -24,7 +24,8 @@ class RepairSetting:
 
     `stamp` is the moment as YYYYMMDD-HHMMSS, for the names of what is kept. Without `embed`
     nothing is embedded: the sample is not compared, and drawers without a vector make the
-    repair fail. `before_step` is told each step's name, for progress and for tests.
+    repair fail. `threads` is 0 for all cores that may be used. `before_step` is told each step's
+    name, for progress and for tests.
     """
 
     home: Path
@@ -32,7 +33,7 @@ class RepairSetting:
     stamp: str
     embed: Embed | None
     sample: int = 16
-    threads: int = 2
+    threads: int = 0
     before_step: Callable[[str], None] = lambda _: None
 
 

@@ -45,6 +45,7 @@ def building(
         "m": 16,
         "ef_construction": 100,
         "threads": 1,
+        "parallel": False,
     }
     return ChildTask("child_rebuild", task, variables(folder), seconds, largest_file)
 
