@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mempalace_toolkit.palace.raw_files import ReadError, file_size, load
+from mempalace_toolkit.palace.raw_files import ReadError, file_size, load, release
 
 HEADER, LEVEL0, LENGTHS = "header.bin", "data_level0.bin", "length.bin"
 HEADER_FORMAT = struct.Struct("<iQQQQQQiiQQQdQ")
@@ -21,6 +21,7 @@ _MOST_ELEMENTS = (1 << 32) - 1  # they are numbered by u32
 _MOST_LINKS = 4096
 _MOST_LEVELS = 64
 _MOSTLY = 0.9
+_ROWS = 1 << 16  # of a mapped file that are in memory at a time
 _USUAL_M = (16, 8, 32, 64, 4, 12, 24, 48, 5, 6, 10, 20, 40, 100)
 
 
@@ -53,6 +54,7 @@ class Header:
 class Elements:
     """The elements of `data_level0.bin`: as many as the header counts and the file holds.
 
+    Labels, flags and counts are copies: they are looked at often, and lie far apart in the file.
     `links` is (count, max_links0) u32, of which the first `link_counts` hold; `vectors` is
     (count, dimension) f32, unit length for cosine; `lengths` are the norms before.
     """
@@ -145,10 +147,16 @@ def _split(
     data: NDArray[np.uint8], count: int, header: Header, lengths: NDArray[np.float32] | None
 ) -> Elements:
     rows = data[: count * header.element_size].reshape(count, header.element_size)
+    labels, flags = np.zeros(count, "<u8"), np.zeros((count, 4), np.uint8)
+    for start in range(0, count, _ROWS):
+        part = slice(start, start + _ROWS)
+        labels[part] = rows[part, header.label_offset :].view("<u8")[:, 0]
+        flags[part] = rows[part, :4]
+        release(data)
     return Elements(
-        labels=rows[:, header.label_offset :].view("<u8")[:, 0],
-        deleted=(rows[:, 2] & 1).astype(np.bool_),
-        link_counts=rows[:, :2].view("<u2")[:, 0],
+        labels=labels,
+        deleted=(flags[:, 2] & 1).astype(np.bool_),
+        link_counts=flags[:, :2].copy().view("<u2")[:, 0],
         links=rows[:, 4 : header.vector_offset].view("<u4"),
         vectors=rows[:, header.vector_offset : header.label_offset].view("<f4"),
         lengths=lengths[:count] if lengths is not None and len(lengths) >= count else None,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 _MAP_NAMES = ("id_to_label", "label_to_id")
 _OLDER_CLASS = "PersistentData"
+_BINUNICODE, _BININT = b"XJ"
 _STOP, _GLOBAL, _LONG1, _LONG_BINPUT = b".c\x8ar"
 # Dicts, and what the older class is made with: a map has few of them, and few marks are open.
 _COUNTED, _MOST_DICTS = frozenset(b"})\x81b\x93"), 16
@@ -27,7 +28,7 @@ _ARGUMENT_BYTES = {
     **dict.fromkeys(b"Jjr", 5),
     **dict.fromkeys(b"\x95", 9),
 }
-_TEXT_LENGTH_BYTES = {0x58: 4, 0x8C: 1}  # BINUNICODE, SHORT_BINUNICODE
+_TEXT_LENGTH_BYTES = {0x8C: 1}  # SHORT_BINUNICODE
 _CUT = (
     pickle.UnpicklingError,
     struct.error,
@@ -87,13 +88,13 @@ def parse_id_map(data: bytes) -> IdMap:
 
 
 def _total(total: object, labels: dict[str, int], ids: dict[int, str]) -> int:
-    if not all(type(key) is str for key in labels) or not all(type(key) is int for key in ids):
+    if {*map(type, labels)} - {str} or {*map(type, ids)} - {int}:
         raise PickleError("its ids or labels are of the wrong type")
-    if not all(type(label) is int for label in labels.values()):
+    if {*map(type, labels.values())} - {int}:
         raise PickleError("its labels are of the wrong type")
     if len(set(labels.values())) != len(labels):
         raise RepeatedLabelError("two ids have one label")
-    if len(labels) != len(ids) or any(ids.get(label) != key for key, label in labels.items()):
+    if len(labels) != len(ids) or list(map(ids.get, labels.values())) != list(labels):
         raise PickleError("its two directions contradict each other")
     if not isinstance(total, int) or total < max(ids, default=0) or min(ids, default=1) < 1:
         raise PickleError("its labels contradict its total")
@@ -116,8 +117,15 @@ def _look_through(data: bytes) -> None:
     if data[:1] != b"\x80" or data[1] not in (2, 3, 4, 5):
         raise PickleError("it is empty" if not data else "it does not begin as a pickle")
     at, counted, open_marks, sizes, texts = 2, 0, 0, _ARGUMENT_BYTES, _TEXT_LENGTH_BYTES
+    length_of = struct.Struct("<I").unpack_from
     while True:
         code = data[at]
+        while code == _BINUNICODE:  # an id; nearly all of the file are such, and labels
+            at += 5 + length_of(data, at + 1)[0]
+            code = data[at]
+            if code == _BININT:
+                at += 5
+                code = data[at]
         if code in texts:
             start = at + 1 + texts[code]
             at = start + int.from_bytes(data[at + 1 : start], "little")

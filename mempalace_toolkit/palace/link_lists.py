@@ -7,6 +7,7 @@ walk jumps from one other value to the next.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,20 +34,21 @@ def walk(words: NDArray[np.uint32], count: int, max_links: int, max_level: int) 
         raise LinksError(f"it ends before element {len(words)} of {count}")
     block = max_links + 1
     levels = np.zeros(count, np.int32)
-    filled = np.flatnonzero(words)
+    # As single numbers a view's are ten times as fast as an array's.
+    held, filled = words.data, np.flatnonzero(words).data
     owners: list[int] = []
     places: list[int] = []
-    at = element = 0
+    at = element = number = 0
     while element < count:
-        number = int(np.searchsorted(filled, at))
-        following = int(filled[number]) if number < len(filled) else len(words)
+        number = bisect_left(filled, at, number)
+        following = filled[number] if number < len(filled) else len(words)
         run = min(following - at, count - element)
         at, element = at + run, element + run
         if element == count:
             break
         if at >= len(words):
             raise LinksError(f"it ends before element {element} of {count}")
-        height, rest = divmod(int(words[at]), 4 * block)
+        height, rest = divmod(held[at], 4 * block)
         if rest or height > max_level or at + 1 + height * block > len(words):
             raise LinksError(f"element {element} has an impossible length")
         levels[element] = height

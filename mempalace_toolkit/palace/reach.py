@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,8 +69,7 @@ def _has_all_flushed(record: CollectionRecord, labels: NDArray[np.int64]) -> boo
 
 def labels_of(record: CollectionRecord, labels: Mapping[str, int]) -> NDArray[np.int64]:
     """Each drawer's label in the map, 0 for none."""
-    found = (labels.get(drawer, 0) for drawer in record.ids)
-    return np.fromiter(found, np.int64, len(record.ids))
+    return np.fromiter(map(labels.get, record.ids, repeat(0)), np.int64, len(record.ids))
 
 
 def places_of(elements: Elements, labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.sequences import highest_sequence, sequence_number
 from mempalace_toolkit.palace.settings import IndexSettings, read_settings
 
+_ROWS = 10_000
 # What is read, by table. A database without these was written by a chromadb not known here.
 _COLUMNS = {
     "collections": ("id", "name", "dimension"),
@@ -160,15 +161,24 @@ def _collections(connection: sqlite3.Connection, size: int) -> Iterator[Collecti
 def _rows(
     connection: sqlite3.Connection, segment: str
 ) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
-    rows = connection.execute(
+    """Ids, row ids and sequences, in the order of the row ids; a block of rows at a time, as
+    a row takes several times what is kept of it."""
+    cursor = connection.execute(
         "select id, embedding_id, seq_id from embeddings where segment_id = ? order by id",
         [segment],
-    ).fetchall()
-    if any(type(row[1]) is not str for row in rows):
-        raise TypeError("an id that is no text")
-    row_ids = np.fromiter((row[0] for row in rows), np.int64, len(rows))
-    sequences = np.fromiter((sequence_number(row[2]) or 0 for row in rows), np.int64, len(rows))
-    return tuple(row[1] for row in rows), row_ids, sequences
+    )
+    ids: list[str] = []
+    row_ids, sequences = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    while rows := cursor.fetchmany(_ROWS):
+        numbers, names, operations = zip(*rows, strict=True)
+        if {*map(type, names)} != {str}:
+            raise TypeError("an id that is no text")
+        if {*map(type, operations)} != {int}:
+            operations = tuple(sequence_number(one) or 0 for one in operations)
+        ids += names
+        row_ids.append(np.array(numbers, np.int64))
+        sequences.append(np.array(operations, np.int64))
+    return tuple(ids), np.concatenate(row_ids), np.concatenate(sequences)
 
 
 def _queue(connection: sqlite3.Connection, collection: str, size: int) -> tuple[QueueEntry, ...]:

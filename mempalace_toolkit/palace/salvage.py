@@ -212,7 +212,7 @@ def take(
     for start in range(0, len(drawers), _BLOCK):
         part = slice(start, start + _BLOCK)
         sound[part] = _sound(folder[1], places[part], found.record.space)
-    release(folder[1].vectors)
+        release(folder[1].vectors)
     drawers, places = drawers[sound], places[sound]
     if len(drawers):
         found.origin[drawers] = origin

@@ -9,6 +9,7 @@ import numpy as np
 from mempalace_toolkit.palace.evidence import Evidence
 from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.link_lists import LinksError, wrong_blocks
+from mempalace_toolkit.palace.raw_files import release
 from mempalace_toolkit.palace.segment_files import Elements
 
 _ROWS = 4096
@@ -81,4 +82,5 @@ def _count_wrong_links(elements: Elements, count: int) -> tuple[int, int]:
         outside = (elements.links[at : at + _ROWS] >= count) & used
         wrong += int(np.count_nonzero(outside.any(1) | (counts > width)))
         alone += int(np.count_nonzero(counts == 0))
+        release(elements.links)
     return wrong, alone if count > 1 else 0

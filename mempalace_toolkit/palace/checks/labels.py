@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mempalace_toolkit.palace.evidence import Evidence
 from mempalace_toolkit.palace.findings import Finding
@@ -16,8 +17,9 @@ def check_labels(evidence: Evidence) -> Iterator[Finding]:
     if files is None or files.header is None or files.elements is None or evidence.never_flushed:
         return
     labels = files.elements.labels
-    _, times = np.unique(labels[labels > 0], return_counts=True)
-    repeated = int(np.count_nonzero(times > 1))
+    given = np.sort(labels[labels > 0], kind="stable")
+    again = np.flatnonzero(given[1:] == given[:-1])
+    repeated = len(np.unique(given[again]))
     if repeated:
         yield evidence.finding(
             "labels_repeated", f"{repeated} labels stand at several elements", labels=repeated
@@ -26,8 +28,7 @@ def check_labels(evidence: Evidence) -> Iterator[Finding]:
         return
     live = labels[~files.elements.deleted & (labels > 0)]
     mapped = np.fromiter(files.id_map.ids, np.uint64, len(files.id_map.ids))
-    unmapped = np.setdiff1d(live, mapped)
-    lost = np.setdiff1d(mapped, live)
+    unmapped, lost = _only_in(live, mapped), _only_in(mapped, live)
     unset = int(np.count_nonzero(labels == 0))
     numbers = {
         "unmapped": len(unmapped),
@@ -52,3 +53,11 @@ def check_labels(evidence: Evidence) -> Iterator[Finding]:
             " are not in the map",
             **numbers,
         )
+
+
+def _only_in(labels: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The labels that are not among the others, each once; both are nearly in order."""
+    labels, others = np.sort(labels, kind="stable"), np.sort(others, kind="stable")
+    if np.array_equal(labels, others):
+        return labels[:0]
+    return np.setdiff1d(labels, others)

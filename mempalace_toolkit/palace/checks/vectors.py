@@ -8,6 +8,7 @@ import numpy as np
 
 from mempalace_toolkit.palace.evidence import Evidence
 from mempalace_toolkit.palace.findings import Finding
+from mempalace_toolkit.palace.raw_files import release
 
 _ROWS = 4096
 _TOLERANCE = 1e-3
@@ -32,6 +33,7 @@ def check_vectors(evidence: Evidence) -> Iterator[Finding]:
     count = len(files.elements.vectors)
     wrong = dict.fromkeys(KINDS, 0)
     for at in range(0, count, _ROWS):
+        release(files.elements.vectors)
         block = files.elements.vectors[at : at + _ROWS]
         squares = np.einsum("ij,ij->i", block, block, dtype=np.float64)
         finite = np.isfinite(squares)
