@@ -49,9 +49,11 @@ def main() -> None:
 
 
 def read_blocks(dimension: int) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
-    """The stream's blocks: ids and a row each."""
+    """The stream's blocks, ids and a row each, until it ends or a block is empty."""
     while line := sys.stdin.buffer.readline():
         ids: list[str] = json.loads(line)
+        if not ids:
+            return
         data = sys.stdin.buffer.read(4 * dimension * len(ids))
         yield ids, np.frombuffer(data, "<f4").reshape(len(ids), dimension)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mempalace_toolkit.errors import MempalaceError
 from mempalace_toolkit.palace.location import PalaceLocation
@@ -73,8 +74,7 @@ def prove_collection(
     chromadb replays its queue. The caller holds the palace and has checked it.
     """
     record = found.record
-    provable = np.flatnonzero(found.origin != NOWHERE)
-    chosen = provable[:: max(1, len(provable) // KNOWN_DRAWERS)][:KNOWN_DRAWERS]
+    chosen = known_drawers(found)
     if not len(chosen):
         return Proof(record.name, len(record.ids), reached=len(record.ids))
     task = {
@@ -90,10 +90,21 @@ def prove_collection(
         )
     except MempalaceError as error:
         return Proof(record.name, len(record.ids), failure=error.message)
+    return proof_of(found, len(chosen), said)
+
+
+def known_drawers(found: Salvage) -> NDArray[np.int64]:
+    """Some drawers to ask for, by position, spread over those whose vectors are there."""
+    provable = np.flatnonzero(found.origin != NOWHERE)
+    return provable[:: max(1, len(provable) // KNOWN_DRAWERS)][:KNOWN_DRAWERS]
+
+
+def proof_of(found: Salvage, asked: int, said: Mapping[str, object]) -> Proof:
+    """What a child's answer proves."""
     return Proof(
-        record.name,
-        len(record.ids),
+        found.record.name,
+        len(found.record.ids),
         reached=int(str(said["reached"])),
-        asked=len(chosen),
+        asked=asked,
         found=int(str(said["found"])),
     )

@@ -154,7 +154,7 @@ def _repair_collection(
     if outer is not None:
         outer.callback(put_back, work)
     setting.before_step("prove")
-    proof = prove_collection(palace, work.found, setting.environment, name)
+    proof = work.proof or prove_collection(palace, work.found, setting.environment, name)
     return CollectionResult(
         plan=work.plan,
         embedded=work.embedded,

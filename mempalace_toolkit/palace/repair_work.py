@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mempalace_toolkit.palace.embedding import Embed
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.prove import Proof
 from mempalace_toolkit.palace.repair_plan import CollectionPlan
 from mempalace_toolkit.palace.salvage import Salvage
 from mempalace_toolkit.palace.strays import segment_path
@@ -63,6 +64,7 @@ class Work:
     compared: int = 0
     unsampled: str = ""
     sample: Sample | None = None
+    proof: Proof | None = None
 
     @property
     def live(self) -> Path:
