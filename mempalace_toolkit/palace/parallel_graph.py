@@ -50,8 +50,6 @@ def build_graph(
     task: GraphTask, blocks: Iterator[NDArray[np.float32]]
 ) -> tuple[Elements, Graph] | None:
     """The graph of these vectors, which are labelled from 1 in their order; None without any."""
-    # Threads that spin while they wait take the time of those that work on a busy machine.
-    os.environ["OMP_WAIT_POLICY"] = "passive"
     faiss = importlib.import_module("faiss")
     faiss.omp_set_num_threads(task.threads)
     index = faiss.IndexHNSWFlat(task.dimension, task.m, _metric(faiss, task.space))

@@ -80,6 +80,8 @@ def settled(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         **environment,
         "ANONYMIZED_TELEMETRY": "False",
+        # Threads that spin while they wait take the time of those that work.
+        "OMP_WAIT_POLICY": "passive",
         "PYTHONUNBUFFERED": "1",
         "MEMPALACE_HUB_FORWARD": "0",  # a hub would wait for the lock that we hold
         "PYTHONPATH": str(PACKAGES),
