@@ -21,7 +21,6 @@ from mempalace_toolkit.errors import (
     DamageLeftError,
     ExitCode,
     ToolkitError,
-    UsageError,
     error_status,
 )
 
@@ -115,14 +114,17 @@ class Consent:
 def _repair(request: RunRequest, outcome: Outcome, consent: Consent, as_json: bool) -> int:
     from mempalace_toolkit.palace.healing import loses_something
     from mempalace_toolkit.palace.plan import plan_repair
+    from mempalace_toolkit.palace.reembedding import with_model
 
     report = _check(request, consent.deep, True, as_json)
     plan = plan_repair(request.palace, report.findings, report.stamp)
+    if request.palace.embedding_model != "minilm":  # that one is fetched when it is needed
+        plan = with_model(plan, _embedder(request))
     if not as_json:
         _show(report, request.palace)
         print("\n".join(f"  {line}" for line in plan.steps()))
     if plan.grade == "refuse":
-        error = DamageLeftError(plan.refusal, "restore the palace from a backup")
+        error = DamageLeftError(plan.refusal, plan.remedy)
         outcome.status, outcome.error = "damaged", error.kind
         return _end(request, as_json, report, plan, error=error)
     if plan.grade == "nothing" or consent.dry_run:
@@ -252,11 +254,7 @@ def _embedder(request: RunRequest) -> Embed:
     from mempalace_toolkit.pipeline import repair_setting
 
     embed = repair_setting(request, Quiet()).embed
-    if embed is None:
-        raise UsageError(
-            f"the model {request.palace.embedding_model} is not known here",
-            "leave out --deep",
-        )
+    assert embed is not None
     return embed
 
 

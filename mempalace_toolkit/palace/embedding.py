@@ -12,35 +12,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mempalace_toolkit.errors import ModelError
-from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.location import MODEL_VARIABLE, PalaceLocation, known_model
 from mempalace_toolkit.palace.spawn import Collected, child_error, start_child
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 """Vectors of texts, a row each."""
 
-MINILM_DIMENSION = 384
 _IDLE_SECONDS = 5.0
 _START_SECONDS = 120.0
 _TEXT_SECONDS = 2.0
 
 
-def palace_embedder(palace: PalaceLocation, environment: Mapping[str, str]) -> Embed | None:
-    """How the palace's texts are embedded; None for a model that is not known here."""
-    return MiniLM(environment) if palace.embedding_model == "minilm" else None
+def palace_embedder(palace: PalaceLocation, environment: Mapping[str, str]) -> Embed:
+    """How the palace's texts are embedded: by an encoder of ours, or as MemPalace does it."""
+    model = known_model(palace.embedding_model)
+    if model == "minilm":
+        return Embedder(environment)
+    return Embedder({**environment, MODEL_VARIABLE: model}, "mempalace")
 
 
-class MiniLM:
-    """MemPalace's default model, in a child that stays for the next texts, but not for long."""
+class Embedder:
+    """An embedding model in a child that stays for the next texts, but not for long.
 
-    def __init__(self, environment: Mapping[str, str], idle_seconds: float = _IDLE_SECONDS) -> None:
+    `encoder` is "minilm", or "mempalace" for what its configuration says.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        encoder: str = "minilm",
+        idle_seconds: float = _IDLE_SECONDS,
+    ) -> None:
         self._environment = environment
+        self._encoder = encoder
         self._idle_seconds = idle_seconds
         self._child: subprocess.Popen[bytes] | None = None
         self._errors: Collected | None = None
         self._one_at_a_time = threading.Lock()
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of the texts, (n, 384). Raises ModelError where the model is missing or fails."""
+        """Vectors of the texts, a row each. Raises ModelError where the model fails."""
         question = json.dumps(list(texts)).encode() + b"\n"
         with self._one_at_a_time:
             there = self._child is not None and self._child.poll() is None
@@ -67,7 +78,9 @@ class MiniLM:
 
     def _start(self) -> None:
         self.close()
-        self._child = start_child("child_embed", self._environment, str(self._idle_seconds))
+        self._child = start_child(
+            "child_embed", self._environment, self._encoder, str(self._idle_seconds)
+        )
         self._errors = Collected(self._child.stderr)
 
     def _ask(self, question: bytes, count: int) -> NDArray[np.float32] | None:
@@ -83,13 +96,14 @@ class MiniLM:
                 child.stdin.write(question)
                 child.stdin.flush()
             head = child.stdout.readline()
-            body = child.stdout.read(4 * MINILM_DIMENSION * count) if head else b""
+            width = int(json.loads(head)[1]) if head else 0
+            body = child.stdout.read(4 * width * count) if head else b""
         finally:
             expired = not timer.is_alive()
             timer.cancel()
-        if head and len(body) == 4 * MINILM_DIMENSION * count:
+        if head and len(body) == 4 * width * count:
             rows = np.frombuffer(body, "<f4") if body else np.zeros(0, np.float32)
-            return rows.reshape(count, MINILM_DIMENSION)
+            return rows.reshape(count, width)
         code = child.wait()
         if code == 0 and not head:
             return None
@@ -97,7 +111,8 @@ class MiniLM:
         self.close()
         raise self._failure("took too long" if expired else told, code)
 
-    @staticmethod
-    def _failure(told: str, code: int) -> ModelError:
+    def _failure(self, told: str, code: int) -> ModelError:
         message = child_error("child_embed", code, told).message
-        return ModelError(message, "run `mempalace-toolkit model ensure`")
+        if self._encoder == "minilm":
+            return ModelError(message, "run `mempalace-toolkit model ensure`")
+        return ModelError(message, "mend the embedding settings of MemPalace, then run again")

@@ -123,6 +123,7 @@ KINDS: Mapping[str, FindingKind] = {
             "vectors are of other texts than their drawers' present ones",
             "rebuild_segment",
         ),
+        FindingKind("model_differs", "another embedding model filled the palace", "refuse"),
         FindingKind(
             "segment_stray", "an index folder that no collection uses", "none", harmless=True
         ),

@@ -9,6 +9,7 @@ from mempalace_toolkit.palace.check import DeepCheck
 from mempalace_toolkit.palace.index import IndexReport, check_index, index_report
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.plan import plan_repair
+from mempalace_toolkit.palace.reembedding import with_model
 from mempalace_toolkit.palace.repair import repair_palace
 from mempalace_toolkit.palace.repair_plan import RepairPlan
 from mempalace_toolkit.palace.repair_result import RepairResult
@@ -54,6 +55,10 @@ def heal(
     if before.status != "damaged" or setting is None:
         return Healing(before, before)
     plan = plan_repair(palace, before.findings, before.stamp)
+    if setting.embed and palace.embedding_model != "minilm":
+        plan = with_model(plan, setting.embed)
+    if plan.grade == "refuse":
+        raise DamageLeftError(plan.refusal, plan.remedy)
     if plan.loses:
         raise loses_something(palace, plan)
     result = repair_palace(palace, plan, setting)

@@ -9,6 +9,7 @@ from typing import Literal
 from mempalace_toolkit.palace.check import DeepCheck, look_at_palace
 from mempalace_toolkit.palace.findings import Finding
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.palace_model import check_models
 from mempalace_toolkit.palace.stamp import Stamp
 
 IndexStatus = Literal["no_index", "sound", "damaged"]
@@ -45,8 +46,9 @@ def check_index(palace: PalaceLocation, deep: DeepCheck | None = None) -> IndexR
         return IndexReport("no_index", f"no HNSW index with the {palace.backend} backend")
     if not palace.database.exists() and palace.is_empty():
         return IndexReport("no_index", "the palace is empty")
-    look = look_at_palace(palace, deep)
-    return index_report(look.findings, look.stamp)
+    other_models = check_models(palace)
+    look = look_at_palace(palace, None if other_models else deep)
+    return index_report((*look.findings, *other_models), look.stamp)
 
 
 def index_report(findings: tuple[Finding, ...], stamp: Stamp | None = None) -> IndexReport:

@@ -13,6 +13,7 @@ from pathlib import Path
 from mempalace_toolkit.errors import ConfigurationError
 
 PALACE_VARIABLES = ("MEMPALACE_PALACE_PATH", "MEMPALACE_PALACE", "MEMPAL_PALACE_PATH")
+MODEL_VARIABLE = "MEMPALACE_EMBEDDING_MODEL"
 DATABASE = "chroma.sqlite3"
 
 
@@ -53,12 +54,21 @@ def locate_palace(
     named = next((environment[v] for v in PALACE_VARIABLES if environment.get(v)), "")
     text = str(chosen or named or settings.get("palace_path") or folder / "palace")
     path = Path(home, text[2:]) if text.startswith("~/") else Path(text)
-    model = environment.get("MEMPALACE_EMBEDDING_MODEL") or settings.get("embedding_model")
+    model = environment.get(MODEL_VARIABLE) or settings.get("embedding_model")
     return PalaceLocation(
         path=path.absolute(),
         backend=environment.get("MEMPALACE_BACKEND") or str(settings.get("backend") or "chroma"),
-        embedding_model=str(model or "minilm"),
+        embedding_model=known_model(str(model or "minilm")),
     )
+
+
+def known_model(name: str) -> str:
+    """The model that MemPalace embeds with where this name is configured.
+
+    It takes MiniLM for a name that it does not know, and refuses what looks like another.
+    """
+    plain = name.strip().lower()
+    return plain if plain.startswith(("embeddinggemma", "openai")) else "minilm"
 
 
 def _configuration_folder(environment: Mapping[str, str], home: Path) -> Path:

@@ -54,6 +54,9 @@ def _plan(palace: PalaceLocation, findings: Sequence[Finding]) -> RepairPlan:
     harm = [finding for finding in findings if not finding.harmless]
     refused = [one for one in harm if one.remedy == "refuse"]
     if refused:
+        if refused[0].kind == "model_differs":
+            told = refused[0].message.rpartition("Set ")
+            return RepairPlan("refuse", refusal=told[0].strip(), remedy=f"set {told[2]}")
         why = f"{palace.path}: {refused[0].message}. This version does not touch such a palace"
         return RepairPlan("refuse", refusal=why)
     rolls_back = any(one.kind == "hot_journal" for one in harm)

@@ -8,12 +8,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mempalace_toolkit.errors import ModelError, OtherTextsError
+from mempalace_toolkit.palace.embedding import Embed
 from mempalace_toolkit.palace.records import read_documents
+from mempalace_toolkit.palace.repair_plan import RepairPlan
 from mempalace_toolkit.palace.repair_work import Sample, Work
 from mempalace_toolkit.palace.salvage import NOWHERE
 
 ALIKE = 0.999
 EMBED_BATCH = 256
+
+
+def with_model(plan: RepairPlan, embed: Embed) -> RepairPlan:
+    """The plan, or its refusal where drawers must be embedded and the model cannot be had.
+
+    Drawers of an index that lost their names count: the model proves whose the elements are.
+    """
+    needing = [one for one in plan.collections if one.to_embed or one.presumed]
+    if not needing:
+        return plan
+    drawers = sum(one.to_embed + one.presumed for one in needing)
+    try:
+        embed(["the palace's model is asked for"])
+    except ModelError as error:
+        return RepairPlan(
+            "refuse",
+            refusal=f"{drawers:,} drawers must be embedded again or compared with their texts, and"
+            f" the palace's embedding model cannot be used: {error.message}",
+            remedy=error.hint,
+            findings=plan.findings,
+        )
+    return plan
 
 
 def embed_missing(work: Work) -> None:
@@ -84,8 +108,15 @@ def compare_sample(work: Work) -> None:
     """Compare the sample with what was salvaged. Raises OtherTextsError where they differ."""
     if work.sample is None:
         return
-    told, again = work.sample.places, work.sample.vectors.result()
-    _require_dimension(work, again.shape[1])
+    told = work.sample.places
+    try:
+        again = work.sample.vectors.result()
+    except ModelError as error:  # every vector is proven without it
+        work.unsampled = error.message
+        return
+    if again.shape[1] != work.found.dimension:
+        work.unsampled = f"the model gives vectors of {again.shape[1]} numbers"
+        return
     wrong = int(np.count_nonzero(~_alike(work, told, again)))
     work.sampled = len(told)
     if wrong:

@@ -60,7 +60,7 @@ def repair_palace(palace: PalaceLocation, plan: RepairPlan, setting: RepairSetti
             roll_back_journal(palace)
         current = _current(palace, plan)
         if current.grade == "refuse":
-            raise DamageLeftError(current.refusal, "restore the palace from a backup")
+            raise DamageLeftError(current.refusal, current.remedy)
         if current.database is not None:
             result = _repair_with_database(palace, current, current.database, setting)
         else:

@@ -49,7 +49,8 @@ class CollectionPlan:
 
 @dataclass(frozen=True, slots=True)
 class RepairPlan:
-    """What is done for the palace. `refusal` says why nothing can be, where `grade` is refuse;
+    """What is done for the palace. Where `grade` is refuse, `refusal` says why nothing can be,
+    and `remedy` what helps;
     `leftovers` are half-built indexes that killed repairs left behind. With a `database` to
     rebuild, what the indexes need shows when it is there. `findings` is what it was made for,
     `stamp` of which files."""
@@ -63,6 +64,7 @@ class RepairPlan:
     database: DatabasePlan | None = None
     findings: tuple[Finding, ...] = field(default=(), repr=False)
     stamp: Stamp | None = field(default=None, repr=False)
+    remedy: str = "restore the palace from a backup"
 
     @property
     def bytes_needed(self) -> int:

@@ -86,15 +86,15 @@ def repair_setting(request: RunRequest, observer: Observer) -> RepairSetting:
     embed = palace_embedder(request.palace, request.environment)
 
     def embed_with_model(texts: Sequence[str]) -> NDArray[np.float32]:
-        assert embed is not None
-        ensure(request.model, observer.stage)
+        if request.palace.embedding_model == "minilm":  # MemPalace brings the others itself
+            ensure(request.model, observer.stage)
         return embed(texts)
 
     return RepairSetting(
         home=request.home,
         environment=request.environment,
         stamp=request.stamp,
-        embed=embed_with_model if embed else None,
+        embed=embed_with_model,
         before_step=lambda step: observer.stage(f"repairing the index: {step}"),
     )
 

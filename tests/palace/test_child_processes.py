@@ -15,7 +15,7 @@ from making import CLOSETS, DRAWERS
 
 from mempalace_toolkit.errors import MempalaceError, ModelError
 from mempalace_toolkit.model.verify import read_reference
-from mempalace_toolkit.palace.embedding import MiniLM, palace_embedder
+from mempalace_toolkit.palace.embedding import Embedder, palace_embedder
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.prove import prove_collection
 from mempalace_toolkit.palace.records import read_records
@@ -69,7 +69,7 @@ def test_the_model_embeds_in_a_child_as_mempalace_does(sandbox: Sandbox, tmp_pat
 
 
 def test_the_model_stays_for_the_next_texts_and_leaves_when_nobody_asks(sandbox: Sandbox) -> None:
-    embed = MiniLM(variables(sandbox.home), idle_seconds=0.3)
+    embed = Embedder(variables(sandbox.home), idle_seconds=0.3)
     first = embed(["one text"])
     child = embed._child
     assert child is not None
@@ -84,7 +84,7 @@ def test_the_model_stays_for_the_next_texts_and_leaves_when_nobody_asks(sandbox:
 
 
 def test_a_model_whose_child_is_killed_says_so_and_serves_again(sandbox: Sandbox) -> None:
-    embed = MiniLM(variables(sandbox.home))
+    embed = Embedder(variables(sandbox.home))
     first = embed(["one text"])
     child = embed._child
     assert child is not None
@@ -92,10 +92,6 @@ def test_a_model_whose_child_is_killed_says_so_and_serves_again(sandbox: Sandbox
     with pytest.raises(ModelError, match="SIGKILL"):
         embed(["a longer text " * 100] * 2000)
     assert np.array_equal(embed(["one text"]), first)
-
-
-def test_another_model_is_not_guessed_at(tmp_path: Path) -> None:
-    assert palace_embedder(PalaceLocation(tmp_path, "chroma", "embeddinggemma"), {}) is None
 
 
 def test_a_model_that_cannot_be_used_is_a_model_error(bare: Sandbox, tmp_path: Path) -> None:
