@@ -125,7 +125,8 @@ def plan_sessions(
         try:
             session = origins.own_part(store.read_session(ref), before)
         except StoreUnreadableError as error:
-            findings.append(StoreFinding(error.kind, error.message, ref.source, ref.id))
+            text = f"{error.message}; {error.hint}" if error.hint else error.message
+            findings.append(StoreFinding(error.kind, text, ref.source, ref.id))
             continue
         findings.extend(session.findings)
         pages = ledger.pages(scope.agent, ref.id) if before else ()

@@ -16,7 +16,13 @@ from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.opencode import locate, open_store
 from mempalace_toolkit.sessions.opencode.copies import is_database
 
-OWN = ["opencode.db", "opencode-local.db", "opencode-dev.db", "opencode-feature-x.1.db"]
+OWN = [
+    "opencode.db",
+    "opencode-local.db",
+    "opencode-feature-x.1.db",
+    "opencode-fix-old-copy-2.db",
+    "opencode-oc-damaged-page.db",
+]
 COPIES = [
     "opencode.db.old",
     "opencode.db.bak",

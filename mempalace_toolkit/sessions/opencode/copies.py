@@ -10,12 +10,12 @@ from shlex import quote
 from mempalace_toolkit.sessions.model import StoreFinding
 
 _DATABASE = re.compile(r"opencode(-(?P<channel>[A-Za-z0-9._-]+))?\.db")
-_COPY = re.compile(
-    r"(^|[._-])(recover(ed|y)?|mended|repaired|restored|backup|bak|old|orig(inal)?|copy|conflict(ed)?"
-    r"|sync|corrupt(ed)?|damaged|broken|saved?|before|prev(ious)?|snapshot|tmp|temp"
-    r"|\d{6,}|\d{4}-\d\d-\d\d)([._-]|\d*$|$)",
-    re.IGNORECASE,
+_WORD = (
+    r"(recover(ed|y)?|mended|repaired|restored|backup|bak|old|orig(inal)?|copy|conflict(ed)?"
+    r"|sync|corrupt(ed)?|prev(ious)?|\d[\dT]*)"
 )
+# Only words of this kind: a channel may be named after any branch, `fix-old-copy` too.
+_COPY = re.compile(rf"{_WORD}([._-]*{_WORD})*", re.IGNORECASE)
 _LOOKALIKE = re.compile(r"opencode.*\.db.*", re.IGNORECASE)
 _MAGIC = b"SQLite format 3\0"
 
@@ -23,7 +23,7 @@ _MAGIC = b"SQLite format 3\0"
 def is_database(name: str) -> bool:
     """Whether opencode itself gives a database this name: `opencode.db`, or one a channel."""
     match = _DATABASE.fullmatch(name)
-    return match is not None and not _COPY.search(match["channel"] or "")
+    return match is not None and not _COPY.fullmatch(match["channel"] or "")
 
 
 def copies_in(folder: Path, read: Collection[Path]) -> list[StoreFinding]:
