@@ -89,6 +89,24 @@ def test_a_ledger_of_another_version_is_put_aside(file: Path) -> None:
     assert file.with_name("ledger.sqlite3.old").exists()
 
 
+def test_a_ledger_of_the_version_before_is_brought_up_and_keeps_what_it_holds(file: Path) -> None:
+    fill(file, PAGE)
+    with sqlite3.connect(file) as database:
+        for column in ("reader", "kept"):
+            database.execute(f"alter table sessions drop column {column}")
+        database.execute("pragma user_version = 2")
+    database.close()
+    before = file.read_bytes()
+    older = dataclasses.replace(SESSION, reader=0)
+    with Ledger.look(file) as ledger:
+        assert ledger.sessions("opencode") == {"s1": older}
+    assert file.read_bytes() == before
+    with Ledger.open(file, "old") as ledger:
+        assert ledger.sessions("opencode") == {"s1": older}
+        assert ledger.pages("opencode", "s1") == [PAGE]
+    assert [path.name for path in file.parent.iterdir()] == ["ledger.sqlite3"]
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(WriteUndoneError, match="data"):
