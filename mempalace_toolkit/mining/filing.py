@@ -18,13 +18,10 @@ from mempalace_toolkit.mining.mempalace import (
 from mempalace_toolkit.palace.drawers import mined_pages, page_totals
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.transcripts import spool as files
-from mempalace_toolkit.transcripts.render import GENERATION_MS
+from mempalace_toolkit.transcripts.render import GENERATION_MS, MOST_GENERATIONS
 
 FILE_BACKENDS = ("sqlite_exact", "rust_exact")
 """Backends that keep everything in the palace folder: an empty one holds nothing."""
-
-MOST_GENERATIONS = 3
-"""How often a page is shown to MemPalace again after it was taken for a duplicate."""
 
 
 @dataclass(frozen=True, slots=True)

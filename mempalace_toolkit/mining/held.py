@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from mempalace_toolkit.mining.ledger import RecordedPage
-from mempalace_toolkit.sessions.model import Turn
+from mempalace_toolkit.sessions.model import Session, Turn
 from mempalace_toolkit.transcripts.page_talk import read_turns
 from mempalace_toolkit.transcripts.render import (
     LEAST_EXCHANGES,
+    MOST_GENERATIONS,
     PAGE_EXCHANGES,
     cut_talk,
+    page_mtime_ms,
     split_exchanges,
     talk_digest,
 )
@@ -63,6 +66,38 @@ def read_held(spool: Path, pages: Sequence[RecordedPage], read: Sequence[Turn]) 
     return Held(tuple(turns), tuple(paths), frozenset(sealed))
 
 
+def adopt_pages(
+    spool: Path, strangers: Sequence[tuple[str, int]], agent: str, session: Session
+) -> list[RecordedPage]:
+    """Records for pages that a palace holds of a session and that a lost ledger knew.
+
+    `strangers` are their paths and times. The time is a function of the talk, so it proves
+    what is on a page. Where nothing matches, the digest stays empty, which no talk has.
+    """
+    digests: dict[int, str] = {}
+    if strangers:
+        for talk in _windows(session.turns):
+            digest = talk_digest(talk)
+            for generation in range(MOST_GENERATIONS + 1):
+                digests[page_mtime_ms(digest, talk[-1].time, generation)] = digest
+    pages = []
+    for path, mtime_ms in strangers:
+        digest = digests.get(mtime_ms) or _digest_in(spool / path, mtime_ms)
+        folder, _, name = path.rpartition("/")
+        number = int(name.removesuffix(".jsonl").rpartition("--")[2])
+        pages.append(RecordedPage(path, agent, session.ref.id, folder, number, digest, mtime_ms))
+    return pages
+
+
+def _digest_in(file: Path, mtime_ms: int) -> str:
+    try:
+        kept = file.stat().st_mtime_ns // 1_000_000
+        turns = read_turns(file.read_bytes()) if kept == mtime_ms else None
+    except OSError:
+        return ""
+    return talk_digest(turns) if turns else ""
+
+
 def _from_spool(file: Path, digest: str) -> Sequence[Turn] | None:
     try:
         turns = read_turns(file.read_bytes())
@@ -72,13 +107,13 @@ def _from_spool(file: Path, digest: str) -> Sequence[Turn] | None:
 
 
 def _from_talk(turns: Sequence[Turn], digest: str) -> Sequence[Turn] | None:
+    return next((talk for talk in _windows(turns) if talk_digest(talk) == digest), None)
+
+
+def _windows(turns: Sequence[Turn]) -> Iterator[Sequence[Turn]]:
+    """Every run of exchanges that a page may hold."""
     exchanges = split_exchanges(turns) if turns else []
-    starts = [0]
-    for exchange in exchanges:
-        starts.append(starts[-1] + len(exchange))
+    starts = [0, *accumulate(map(len, exchanges))]
     for first in range(len(exchanges)):
         for last in range(first + 1, min(first + _LONGEST, len(exchanges)) + 1):
-            talk = turns[starts[first] : starts[last]]
-            if talk_digest(talk) == digest:
-                return talk
-    return None
+            yield turns[starts[first] : starts[last]]

@@ -195,6 +195,22 @@ class Ledger(LedgerFile):
         )
         return dict(rows)
 
+    def unrecorded(self, palace: str) -> dict[str, list[tuple[str, int]]]:
+        """Pages that `palace` is known to hold and that are not recorded: a ledger was lost.
+
+        Path and time of each, by its name without the number.
+        """
+        found: dict[str, list[tuple[str, int]]] = {}
+        rows = self._db.execute(
+            "select m.path, m.mtime_ms from mined m where m.palace = ? and not m.sentinel"
+            " and not exists (select 1 from pages p where p.path = m.path) order by m.path",
+            [palace],
+        )
+        for path, mtime_ms in rows:
+            name = str(path).rpartition("/")[2].rpartition("--")[0]
+            found.setdefault(name, []).append((path, mtime_ms))
+        return found
+
     def trust_mined(self, palace: str, folder: str) -> None:
         """Take the pages of a folder for mined: for backends that cannot be looked into."""
         self._db.execute(

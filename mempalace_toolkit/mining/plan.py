@@ -45,6 +45,7 @@ class SessionPlan:
     `cuts` are its own turns page by page. `pages` are those it should have in the spool, of
     which `lost` are not there as they should be, and `sealed` are left alone, because what
     they say can be told from nowhere. `known` tells that nothing about it is to be recorded.
+    `adopted` are those of `pages` that the palace holds and a lost ledger knew.
     `withdrawn` are the reasons for which turns leave, one a turn, off `withdrawn_pages` pages.
     """
 
@@ -55,6 +56,7 @@ class SessionPlan:
     lost: frozenset[str] = frozenset()
     sealed: frozenset[str] = frozenset()
     known: bool = False
+    adopted: tuple[RecordedPage, ...] = ()
     withdrawn: tuple[str, ...] = ()
     withdrawn_pages: int = 0
 

@@ -10,9 +10,16 @@ from hashlib import blake2b
 from pathlib import Path
 
 from mempalace_toolkit.errors import StoreUnreadableError
+from mempalace_toolkit.mining.held import adopt_pages
 from mempalace_toolkit.mining.ledger import Ledger, RecordedPage, RecordedSession
 from mempalace_toolkit.mining.lost import LostPages
-from mempalace_toolkit.mining.plan import UNDECIDED, SessionPlan, plan_session, skip_session
+from mempalace_toolkit.mining.plan import (
+    UNDECIDED,
+    SessionPlan,
+    label_of,
+    plan_session,
+    skip_session,
+)
 from mempalace_toolkit.sessions.model import (
     MOVED_FOLDER,
     READER_VERSIONS,
@@ -25,6 +32,7 @@ from mempalace_toolkit.sessions.model import (
     StoreFinding,
     is_meant,
 )
+from mempalace_toolkit.transcripts.render import file_safe
 from mempalace_toolkit.transcripts.wing import (
     mapped_wing,
     normalise_wing,
@@ -41,6 +49,7 @@ class Scope:
     """The state a selection is applied to.
 
     `lost` are pages that are not in `spool` as they should be.
+    `unrecorded` are pages of sessions that a lost ledger knew, see Ledger.
     `unmined` are sessions with a page that the palace lacks. `listed` gets the ids of all
     sessions that the store has, whatever is selected of them.
     """
@@ -51,6 +60,7 @@ class Scope:
     lost: LostPages
     unmined: AbstractSet[str]
     listed: set[str] = field(default_factory=set)
+    unrecorded: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +139,15 @@ def plan_sessions(
             findings.append(StoreFinding(error.kind, text, ref.source, ref.id))
             continue
         findings.extend(session.findings)
-        pages = ledger.pages(scope.agent, ref.id) if before else ()
+        strangers = (
+            () if before else scope.unrecorded.get(f"{label_of(ref)}--{file_safe(ref.id)}", ())
+        )
+        adopted = adopt_pages(scope.spool, strangers, scope.agent, session)
+        pages = ledger.pages(scope.agent, ref.id) if before else adopted
         wing = _wing(session.ref, before, selection)
         plan = plan_session(session, wing, before, pages, scope.now_ms, scope.spool)
-        lost = frozenset(page.path for page in pages if page.path in scope.lost)
-        plan = dataclasses.replace(plan, lost=lost)
+        lost = frozenset(page.path for page in pages if page.path in scope.lost or page in adopted)
+        plan = dataclasses.replace(plan, lost=lost, adopted=tuple(adopted))
         if plan.action == "unchanged" and ref.id in scope.unmined:
             plan = dataclasses.replace(plan, action="new")
         elif plan.action == "unchanged" and lost - plan.sealed:

@@ -48,7 +48,7 @@ class PageWriter:
             dataclasses.replace(record, mtime_ms=files.write_page(folder, page, record.mtime_ms))
             for page, record in changes.write
         ]
-        self._batch.append((plan.record, written, changes.retire))
+        self._batch.append((plan.record, [*plan.adopted, *written], changes.retire))
         if len(self._batch) >= BATCH:
             self.record()
 
@@ -60,8 +60,8 @@ class PageWriter:
         with self._ledger.writing():
             for session, written, retired in self._batch:
                 self._ledger.record_session(session)
-                for path in retired:
-                    self._ledger.retire_page(path)
                 for page in written:
                     self._ledger.record_page(page)
+                for path in retired:
+                    self._ledger.retire_page(path)
         self._batch.clear()

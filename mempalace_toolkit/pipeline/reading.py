@@ -26,6 +26,7 @@ def scope_of(ledger: Ledger, request: RunRequest) -> Scope:
         spool=request.spool,
         lost=lost_pages(ledger, request.spool, request.agent),
         unmined=ledger.unmined_sessions(request.agent, key_of(request.palace)),
+        unrecorded=ledger.unrecorded(key_of(request.palace)),
     )
 
 

@@ -32,6 +32,9 @@ over one hour."""
 
 GENERATION_MS = OFFSET_STEPS * OFFSET_STEP_MS
 
+MOST_GENERATIONS = 3
+"""How often a page is shown to MemPalace again after it was taken for a duplicate."""
+
 _LAST_MS = 253_402_300_799_999
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 

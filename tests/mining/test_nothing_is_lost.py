@@ -22,6 +22,7 @@ from mempalace_toolkit.mining.filing import key_of
 from mempalace_toolkit.mining.ledger import Ledger
 from mempalace_toolkit.mining.selection import Selection
 from mempalace_toolkit.model.ensure import ModelRequest
+from mempalace_toolkit.palace.drawers import MinedPage, PageTotals
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.pipeline import RunRequest, write_pages
 from mempalace_toolkit.report import RunReport
@@ -193,9 +194,10 @@ class Memory(RuleBasedStateMachine):
         if not hasattr(self, "store"):
             return
         before = self._known_reader()
+        mended = before != self.reader
         report = self._run()
         if self.store.listed and self.store.readable:
-            self._expect(mended=before != self.reader)
+            self._expect(mended=mended)
         held = [(one.role, one.time, one.text) for _, page in self.palace.values() for one in page]
         if self.spool_is_damaged:
             assert self.expected <= set(held)
@@ -212,7 +214,7 @@ class Memory(RuleBasedStateMachine):
     def _known_reader(self) -> int:
         with Ledger.look(self.root / "ledger.sqlite3") as ledger:
             known = ledger.sessions("opencode").get("s")
-        return known.reader if known else self.reader
+        return known.reader if known else -1
 
     def _expect(self, *, mended: bool) -> None:
         live = set(self.store.live())
@@ -244,9 +246,19 @@ class Memory(RuleBasedStateMachine):
             patch.dict(READER_VERSIONS, {"opencode": self.reader}),  # type: ignore[arg-type]
             Ledger.open(request.ledger, "broken") as ledger,
         ):
+            self._look(ledger, key_of(request.palace))
             write_pages(self.store, ledger, request, Silent(), report)
             self._mine(ledger, request)
         return report
+
+    def _look(self, ledger: Ledger, key: str) -> None:
+        """What a run sees of its palace before it reads: also where its ledger is a new one."""
+        pages = {
+            path: MinedPage(mtime / 10**9, 1, True, False)
+            for path, (mtime, _) in self.palace.items()
+        }
+        with ledger.writing():
+            ledger.record_mined(key, pages, PageTotals())
 
     def _mine(self, ledger: Ledger, request: RunRequest) -> None:
         key = key_of(request.palace)
@@ -281,6 +293,10 @@ class DamagedSpool(Memory):
             page.unlink()
         else:
             page.write_bytes(b"" if how == "emptied" else page.read_bytes()[:-40])
+
+    @rule()
+    def the_ledger_is_lost(self) -> None:
+        (self.root / "ledger.sqlite3").unlink(missing_ok=True)
 
     @rule()
     def the_spool_is_lost(self) -> None:
