@@ -68,6 +68,12 @@ class UsageError(ToolkitError):
     exit_code = ExitCode.USAGE
 
 
+class NoPalaceError(UsageError):
+    """There is no palace at the folder that was named."""
+
+    kind = "no_palace"
+
+
 class DamageLeftError(ToolkitError):
     """The palace's index is damaged, or was left damaged by the run."""
 

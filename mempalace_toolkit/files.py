@@ -84,3 +84,26 @@ def disk_full(folder: Path, told: str = "") -> WriteUndoneError:
         f"{folder}: the disk is full{reason}",
         "free some space, then run again: nothing was lost",
     )
+
+
+def write_whole(path: Path, content: str | bytes, mode: int | None = None) -> None:
+    """Replace the file at `path`: a killed write leaves the old one, a finished one is durable.
+
+    A new file is its owner's alone (0600) and an old one keeps its permissions, unless `mode`
+    says otherwise. Raises OSError; nothing is left beside the file then.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    if mode is None:
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

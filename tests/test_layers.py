@@ -15,10 +15,10 @@ PACKAGE = Path(__file__).parents[1] / "mempalace_toolkit"
 # Top first. A module imports only from lower lines; neighbours on a line do not know each other.
 LAYERS = (
     {"cli", "gateway"},
-    {"pipeline"},
+    {"pipeline", "recall"},
     {"report"},
     {"mining"},
-    {"transcripts", "palace", "schedule"},
+    {"transcripts", "palace", "schedule", "connect"},
     {"model"},
     {"sessions"},
     {"config"},

@@ -9,9 +9,11 @@ import typer
 
 from mempalace_toolkit import __version__
 from mempalace_toolkit.cli.boundary import end_with, print_json, run_app, tell
+from mempalace_toolkit.cli.connect import connect
 from mempalace_toolkit.cli.index_commands import check, repair
 from mempalace_toolkit.cli.quarantine_commands import quarantine_app
 from mempalace_toolkit.cli.schedule_commands import schedule_app
+from mempalace_toolkit.cli.search import search
 from mempalace_toolkit.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ model_app = typer.Typer(
 app.add_typer(model_app, name="model")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(schedule_app, name="schedule")
+app.command("search")(search)
+app.command("connect")(connect)
 app.command("check")(check)
 app.command("repair")(repair)
 

@@ -157,6 +157,15 @@ class Ledger(LedgerFile):
         ).fetchone()
         return found[0]
 
+    def session_behind(self, path: str) -> RecordedSession | None:
+        """The session that a page was made of; None where the ledger does not know it."""
+        row = self._db.execute(
+            "select s.* from pages p join sessions s on s.agent = p.agent and s.id = p.session"
+            " where p.path = ?",
+            [path],
+        ).fetchone()
+        return None if row is None else _session(row)
+
     # --- what a palace has mined --------------------------------------------------------
 
     def totals(self, palace: str) -> PageTotals | None:

@@ -1,0 +1,1 @@
+"""Asking a palace: MemPalace's own search, and where each hit was said."""

@@ -1,0 +1,100 @@
+"""Asks a palace a question through MemPalace's own search, in a child process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mempalace_toolkit.errors import MempalaceError, NoPalaceError
+from mempalace_toolkit.palace.location import PalaceLocation
+
+SEARCH_SECONDS = 300.0
+"""How long a search may take; a cold one of 100,000 drawers takes some seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked: the words, the wing to look in (None: all), and how many hits at most."""
+
+    words: str
+    wing: str | None = None
+    results: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDrawer:
+    """One drawer that MemPalace found.
+
+    `text` is the drawer verbatim. `source` is the path of the file that it was mined from, as
+    the palace stores it. `said` is an ISO time or empty. `similarity` goes from 0 to 1, None
+    where only words matched.
+    """
+
+    drawer: str
+    text: str
+    wing: str
+    room: str
+    source: str
+    said: str
+    similarity: float | None
+
+
+def search_palace(
+    palace: PalaceLocation, question: Question, environment: Mapping[str, str]
+) -> list[FoundDrawer]:
+    """The drawers that answer a question, the best first, as MemPalace ranks them.
+
+    Raises NoPalaceError where there is nothing to search, and MempalaceError where MemPalace
+    cannot search it.
+    """
+    if palace.has_hnsw_index and not palace.database.is_file():
+        raise NoPalaceError(
+            f"{palace.path}: there is no palace here yet",
+            "file your sessions first: mempalace-session, mempalace-pi-session",
+        )
+    asked = {
+        "palace": str(palace.path),
+        "query": question.words,
+        "wing": question.wing,
+        "results": question.results,
+    }
+    argv = [sys.executable, "-P", "-m", "mempalace_toolkit.recall.child_search"]
+    try:
+        ended = subprocess.run(
+            argv,
+            input=json.dumps(asked).encode(),
+            capture_output=True,
+            timeout=SEARCH_SECONDS,
+            env={**environment, "MEMPALACE_HUB_FORWARD": "0"},
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise MempalaceError(f"MemPalace's search could not be run: {error}", _CHECK) from error
+    if ended.returncode != 0:
+        said = ended.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]
+        raise MempalaceError(f"MemPalace's search failed: {said[0]}", _CHECK)
+    return _drawers(json.loads(ended.stdout))
+
+
+_CHECK = "see whether the palace is sound: mempalace-toolkit check"
+
+
+def _drawers(answer: Mapping[str, Any]) -> list[FoundDrawer]:
+    if answer.get("error"):
+        raise MempalaceError(f"MemPalace's search failed: {answer['error']}", _CHECK)
+    hits: Sequence[Mapping[str, Any]] = answer.get("results") or ()
+    return [
+        FoundDrawer(
+            drawer=str(hit.get("drawer_id") or ""),
+            text=str(hit.get("text") or ""),
+            wing=str(hit.get("wing") or ""),
+            room=str(hit.get("room") or ""),
+            source=str(hit.get("source_path") or hit.get("source_file") or ""),
+            said=str(hit.get("authored_at") or ""),
+            similarity=hit.get("similarity"),
+        )
+        for hit in hits
+    ]
