@@ -60,7 +60,7 @@ def test_a_segment_id_that_is_a_path_is_not_followed(palace: Copy, tmp_path: Pat
             " and collection = (select id from collections where name = ?)",
             [DRAWERS],
         )
-    assert set(kinds(place)) == {"segment_missing", "segment_stray", "ids_missing"}
+    assert set(kinds(place)) == {"segment_id_invalid"}
 
 
 QUEUE = [(5, 2, "a"), (6, 3, "b"), (7, 1, "c"), (8, 0, "d"), (9, 3, "a"), (10, 2, "a")]

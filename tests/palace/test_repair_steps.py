@@ -21,7 +21,7 @@ from opening import Chroma
 from repairing import Model, location, repair, setting
 from segment_editing import Victim
 
-from mempalace_toolkit.errors import DamageLeftError, ModelError, PalaceBusyError, WriteUndoneError
+from mempalace_toolkit.errors import ModelError, PalaceBusyError, WriteUndoneError
 from mempalace_toolkit.palace.check import check_palace
 from mempalace_toolkit.palace.elements import read_header
 from mempalace_toolkit.palace.findings import Finding
@@ -118,14 +118,13 @@ def test_a_repair_killed_before_any_step_is_finished_by_the_next(
     assert_whole(victim)
 
 
-def test_a_vector_that_is_not_of_its_text_stops_the_repair(victim: Victim, tmp_path: Path) -> None:
+def test_vectors_that_are_not_of_their_texts_are_embedded_again(
+    victim: Victim, tmp_path: Path
+) -> None:
     values.labels_swapped(victim)
     files.links_zeroed(victim)
-    before = contents(victim.palace)
-    findings = check_palace(location(victim))
-    with pytest.raises(DamageLeftError, match="not of their drawers' texts"):
-        repair(location(victim), findings, tmp_path)
-    assert contents(victim.palace) == before
+    repair(location(victim), check_palace(location(victim)), tmp_path)
+    assert_whole(victim)
 
 
 def test_drawers_that_must_be_embedded_without_a_model_stop_the_repair(
@@ -150,10 +149,15 @@ def test_without_a_model_a_repair_that_needs_none_says_that_it_took_no_sample(
     assert [(one.sampled, bool(one.unsampled)) for one in result.collections] == [(0, True)]
 
 
-def test_a_model_of_another_dimension_stops_the_repair(victim: Victim, tmp_path: Path) -> None:
+def test_a_model_of_another_dimension_takes_no_sample_and_embeds_nothing(
+    victim: Victim, tmp_path: Path
+) -> None:
     files.links_zeroed(victim)
-    with pytest.raises(ModelError, match="384 numbers"):
-        repair(location(victim), check_palace(location(victim)), tmp_path, Model(dimension=8))
+    findings = check_palace(location(victim))
+    result = repair(location(victim), findings, tmp_path, Model(dimension=8))
+    assert [one.embedded for one in result.collections] == [0]
+    assert "8 numbers" in result.collections[0].unsampled
+    assert_whole(victim)
 
 
 def test_a_palace_that_mempalace_holds_is_not_touched(victim: Victim, tmp_path: Path) -> None:
