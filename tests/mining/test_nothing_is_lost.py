@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -308,3 +309,18 @@ Memory.TestCase.settings = settings(deadline=None, max_examples=25, stateful_ste
 DamagedSpool.TestCase.settings = Memory.TestCase.settings
 TestStore = Memory.TestCase
 TestSpool = DamagedSpool.TestCase
+
+
+@pytest.mark.parametrize("spool_too", [False, True])
+def test_a_lost_ledger_is_no_leave_for_a_store_that_was_cut_short(*, spool_too: bool) -> None:
+    memory = DamagedSpool()
+    memory.begin()
+    memory.say(9)
+    memory.all_that_was_said_is_remembered()
+    memory.the_file_is_cut_short(3)
+    memory.the_ledger_is_lost()
+    if spool_too:
+        memory.the_spool_is_lost()
+    memory.all_that_was_said_is_remembered()
+    assert len(memory.expected) == 18
+    memory.teardown()
