@@ -68,6 +68,8 @@ def _own(rows: DatabaseRows, collection: Record) -> list[object]:
 
 def _has_settings(rows: DatabaseRows, collection: Record) -> bool:
     """Whether MemPalace's own settings are there; chromadb has them in the schema, too."""
+    if collection["database_id"] != DATABASE_ID:
+        return True
     if collection["schema_str"] is None or "cosine" not in str(collection["schema_str"]):
         return True
     return any(one["collection_id"] == collection["id"] for one in rows.settings)

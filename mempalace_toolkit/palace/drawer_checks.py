@@ -75,8 +75,9 @@ def check_texts(
         if name is None:
             continue
         if has_texts(name, total, texts):
-            message = f"{total - texts} of {total} drawers have no text"
-            yield Finding("documents_missing", message, name, numbers={"drawers": total - texts})
+            textless = int(total - texts)
+            message = f"{textless} of {total} drawers have no text"
+            yield Finding("documents_missing", message, name, numbers={"drawers": textless})
         if 0 < bare < total:  # a client may well leave out a wing or a room: nothing is lost then
             message = f"{int(bare)} of {total} drawers lack their metadata"
             yield Finding("metadata_missing", message, name, numbers={"drawers": int(bare)})
@@ -88,9 +89,12 @@ def has_texts(name: str, total: int, texts: int) -> bool:
     return texts < total and (name.startswith(MEMPALACE) or texts > 0)
 
 
-def needs(name: str, total: int, having: int) -> bool:
-    """Whether drawers of a collection lack one of the usual metadata, which most have."""
-    return name.startswith(MEMPALACE) and total // 2 < having < total
+def missing_keys(name: str, total: int, *having: float) -> tuple[str, ...]:
+    """Which of the usual metadata drawers of a collection lack: those of MemPalace have both, so
+    where most have one of them all have lost what they have not."""
+    if not name.startswith(MEMPALACE) or max(having) <= total // 2:
+        return ()
+    return tuple(key for key, count in zip(USUAL, having, strict=True) if count < total)
 
 
 def collection_of(rows: DatabaseRows, segment: object) -> str | None:

@@ -18,8 +18,9 @@ from mempalace_toolkit.palace.database_plan import SLACK_BYTES, DatabasePlan, in
 from mempalace_toolkit.palace.database_rows import DatabaseRows, read_rows
 from mempalace_toolkit.palace.drawer_checks import WRONG_VALUE
 from mempalace_toolkit.palace.location import PalaceLocation
-from mempalace_toolkit.palace.mending import Tables, mended_tables
+from mempalace_toolkit.palace.mending import Folders, Tables, mended_tables
 from mempalace_toolkit.palace.mending_drawers import Drawers, Value, mended_drawers, name_sources
+from mempalace_toolkit.palace.mending_lost import give_rows_back
 from mempalace_toolkit.palace.mending_queue import mended_queue
 from mempalace_toolkit.palace.recovered_database import empty_database, index_words, sync_database
 
@@ -83,9 +84,11 @@ def mend_database(
 def _mending(palace: Path, connection: sqlite3.Connection) -> Mending:
     connection.set_progress_handler(None, 0)
     rows = read_rows(connection)
-    tables = mended_tables(palace, connection, rows)
+    folders = Folders(palace)
+    tables = mended_tables(palace, connection, rows, folders)
     name_sources(connection, rows)
     drawers = mended_drawers(connection, rows, tables)
+    give_rows_back(connection, tables, drawers, folders)
     queue, lost = mended_queue(connection, tables)
     losses = (*tables.losses, *drawers.losses, *lost)
     return Mending(rows, tables, drawers, queue, losses)
@@ -156,6 +159,8 @@ def _drawers(old: sqlite3.Connection, drawers: Drawers) -> Iterator[tuple[object
                 drawers.sequences.get(row, sequence),
                 moment,
             )
+    for row, (segment, drawer, sequence) in drawers.given_rows.items():
+        yield row, segment, drawer, sequence, None
 
 
 def _metadata(old: sqlite3.Connection, drawers: Drawers) -> Iterator[tuple[object, ...]]:

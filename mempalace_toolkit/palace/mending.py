@@ -52,12 +52,13 @@ class Tables:
         return next(one for one, of in self.segments.items() if of == (collection, scope))
 
 
-def mended_tables(palace: Path, connection: sqlite3.Connection, rows: DatabaseRows) -> Tables:
+def mended_tables(
+    palace: Path, connection: sqlite3.Connection, rows: DatabaseRows, folders: Folders
+) -> Tables:
     """What the small tables should hold. Raises sqlite3.Error."""
     tables = Tables()
     _databases(rows, tables)
     _collections(rows, tables)
-    folders = _Folders(palace)
     queued = _queued(connection, rows)
     _metadata_segments(connection, rows, tables, folders, queued)
     _vector_segments(connection, rows, tables, folders)
@@ -177,7 +178,7 @@ def _fits(values: Sequence[object]) -> bool:
     return all(v is None or type(v) is kind for v, kind in zip(values, kinds, strict=True))
 
 
-class _Folders:
+class Folders:
     """The index folders of a palace, and the ids of the drawers in them."""
 
     def __init__(self, palace: Path) -> None:
@@ -187,18 +188,18 @@ class _Folders:
             aside = QUARANTINED_NAME.fullmatch(name)
             own = self.names.setdefault(aside[1] if aside else name, [])
             own.insert(len(own) if aside else 0, name)
-        self._ids: dict[str, frozenset[str]] = {}
+        self._labels: dict[str, dict[str, int]] = {}
 
-    def ids(self, segment: str) -> frozenset[str]:
-        """The ids that the newest readable folder of the segment has."""
-        if segment not in self._ids:
-            self._ids[segment] = frozenset()
+    def labels(self, segment: str) -> dict[str, int]:
+        """The ids that the newest readable folder of the segment has, and their labels."""
+        if segment not in self._labels:
+            self._labels[segment] = {}
             for name in self.names.get(segment, []):
                 files = read_segment(self.palace / name, None)
                 if files.id_map is not None and files.id_map.labels:
-                    self._ids[segment] = frozenset(files.id_map.labels)
+                    self._labels[segment] = dict(files.id_map.labels)
                     break
-        return self._ids[segment]
+        return self._labels[segment]
 
 
 def _queued(connection: sqlite3.Connection, rows: DatabaseRows) -> dict[str, dict[str, int]]:
@@ -226,7 +227,7 @@ def _metadata_segments(
     connection: sqlite3.Connection,
     rows: DatabaseRows,
     tables: Tables,
-    folders: _Folders,
+    folders: Folders,
     queued: dict[str, dict[str, int]],
 ) -> None:
     """The segment that has the drawers: the one named, else the one whose drawers the index has."""
@@ -269,19 +270,19 @@ def _take_drawers(tables: Tables, collection: str, first: object, others: Sequen
 def _known_ids(
     rows: DatabaseRows,
     tables: Tables,
-    folders: _Folders,
+    folders: Folders,
     queued: dict[str, dict[str, int]],
     collection: str,
 ) -> set[str]:
     ids = set(queued.get(collection, ()))
     for one in _segments_of(rows, collection):
         if one["scope"] == "VECTOR" and is_identity(one["id"]):
-            ids |= folders.ids(str(one["id"]))
+            ids |= folders.labels(str(one["id"])).keys()
     return ids
 
 
 def _vector_segments(
-    connection: sqlite3.Connection, rows: DatabaseRows, tables: Tables, folders: _Folders
+    connection: sqlite3.Connection, rows: DatabaseRows, tables: Tables, folders: Folders
 ) -> None:
     """The segment that names the index's folder: the one named, else one whose drawers it has."""
     marks = {row["segment_id"] for row in rows.watermarks}
@@ -306,9 +307,9 @@ def _vector_segments(
         for old, new in tables.moved.items():
             if new == tables.segment(collection, "METADATA"):
                 drawers |= _drawer_ids(connection, rows, old)
-        scored = [(len(drawers & folders.ids(one)), one) for one in loose]
+        scored = [(len(drawers & folders.labels(one).keys()), one) for one in loose]
         best = max(scored, default=(0, ""))
-        alone = len(loose) == len(lacking) == 1 and not folders.ids(loose[0])
+        alone = len(loose) == len(lacking) == 1 and not folders.labels(loose[0])
         segment = best[1] if best[0] or alone else str(uuid.uuid4())
         if segment in loose:
             loose.remove(segment)

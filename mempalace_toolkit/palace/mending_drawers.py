@@ -20,7 +20,13 @@ from mempalace_toolkit.palace.database_rows import (
     quoted,
     selection,
 )
-from mempalace_toolkit.palace.drawer_checks import USUAL, WRONG_ID, WRONG_VALUE, has_texts, needs
+from mempalace_toolkit.palace.drawer_checks import (
+    USUAL,
+    WRONG_ID,
+    WRONG_VALUE,
+    has_texts,
+    missing_keys,
+)
 from mempalace_toolkit.palace.fulltext import TABLE as WORDS
 from mempalace_toolkit.palace.mending import Tables
 
@@ -34,7 +40,8 @@ Value = str | int | float | bool
 class Drawers:
     """`segments` gives each old segment's new name. `dropped` rows are not taken over; `ids` and
     `sequences` replace unreadable ones; `copied` take their text from the index of words, and
-    `given` get metadata, text among them, that they lack. Rows are known by their number."""
+    `given` get metadata, text among them, that they lack; `given_rows` are drawers whose own rows
+    are gone: segment, id, number of an operation. Rows are known by their number."""
 
     segments: dict[object, str] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
@@ -42,6 +49,7 @@ class Drawers:
     sequences: dict[int, int] = field(default_factory=dict)
     copied: set[int] = field(default_factory=set)
     given: dict[int, dict[str, Value]] = field(default_factory=dict)
+    given_rows: dict[int, tuple[str, str, int]] = field(default_factory=dict)
     kept: int = 0
     lost: int = 0
     partial: int = 0
@@ -57,7 +65,7 @@ def mended_drawers(connection: sqlite3.Connection, rows: DatabaseRows, tables: T
         if new in metadata:
             drawers.segments[segment] = str(new)
     _rows(connection, tables, drawers)
-    last = _last_operations(connection)
+    last = last_operations(connection)
     for segment, collection in metadata.items():
         name = str(tables.collections[collection]["name"])
         olds = [old for old, new in drawers.segments.items() if new == segment]
@@ -123,7 +131,7 @@ def _rows(connection: sqlite3.Connection, tables: Tables, drawers: Drawers) -> N
     query = f"{columns} typeof(seq_id) not in ('integer', 'blob')"
     numberless = connection.execute(query).fetchall()
     if numberless:
-        last = _last_operations(connection)
+        last = last_operations(connection)
         lowest = min(tables.watermarks.values(), default=0)
         for row, segment, drawer in numberless:
             collection = tables.segments.get(drawers.segments.get(segment, ""), ("", ""))[0]
@@ -131,7 +139,7 @@ def _rows(connection: sqlite3.Connection, tables: Tables, drawers: Drawers) -> N
             drawers.sequences[row] = entry[0] if entry else lowest
 
 
-def _last_operations(
+def last_operations(
     connection: sqlite3.Connection,
 ) -> dict[str, dict[str, tuple[int, dict[str, Value]]]]:
     """The last operation of each drawer in the queue with its metadata, by collection."""
@@ -202,7 +210,7 @@ def _metadata(
     damaged = _wrong_values(connection, olds, drawers)
     if not lacking and not damaged:
         return
-    wanted = tuple(key for key in USUAL if needs(name, total, held[key]))
+    wanted = missing_keys(name, total, *(held[key] for key in USUAL))
     with_text = has_texts(name, total, held[DOCUMENT])
     textless = partial = 0
     for row, drawer, sequence, words, lost_text, bare in lacking:
