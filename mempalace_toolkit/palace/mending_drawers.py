@@ -21,6 +21,7 @@ from mempalace_toolkit.palace.database_rows import (
     selection,
 )
 from mempalace_toolkit.palace.drawer_checks import (
+    MINED,
     USUAL,
     WRONG_ID,
     WRONG_VALUE,
@@ -196,7 +197,7 @@ def _metadata(
     total = 0
     held = dict.fromkeys((DOCUMENT, *USUAL), 0)
     lacking: list[tuple[int, str, int, object, bool, bool]] = []
-    for row, drawer, sequence, text, words, others, *usual in _held(connection, olds):
+    for row, drawer, sequence, text, words, others, mined, *usual in _held(connection, olds):
         if row in drawers.dropped:
             continue
         total += 1
@@ -204,9 +205,10 @@ def _metadata(
         for key, has in zip(USUAL, usual, strict=True):
             held[key] += bool(has)
         lost_text = text is None or (text == "" and isinstance(words, str) and words != "")
-        if lost_text or not others:
+        partial_loss = not others or (mined and not all(usual))
+        if lost_text or partial_loss:
             given = words if lost_text else ""
-            lacking.append((row, drawer, sequence, given, lost_text, not others))
+            lacking.append((row, drawer, sequence, given, lost_text, bool(partial_loss)))
     damaged = _wrong_values(connection, olds, drawers)
     if not lacking and not damaged:
         return
@@ -246,19 +248,20 @@ def _metadata(
 
 def _held(
     connection: sqlite3.Connection, olds: list[object]
-) -> Iterator[tuple[int, str, int, object, object, int, bool, bool]]:
+) -> Iterator[tuple[int, str, int, object, object, int, bool, bool, bool]]:
     """For each drawer its row, id and number; its text, the one in the index of words, how many
-    other metadata it has, and whether it has the usual ones."""
+    other metadata it has, whether MemPalace mined it, and whether it has the usual ones."""
     marks = ", ".join("?" * len(olds))
     query = (
         "select d.id, d.embedding_id, d.seq_id, h.text, w.c0, coalesce(h.others, 0),"  # noqa: S608
-        " coalesce(h.wing, 0), coalesce(h.room, 0) from temp.drawers d"
+        " coalesce(h.mined, 0), coalesce(h.wing, 0), coalesce(h.room, 0) from temp.drawers d"
         " left join (select id, max(case when key = ? then case typeof(string_value) when 'text'"
-        " then string_value end end) as text, total(key != ?) as others, max(key = ?) as wing,"
-        " max(key = ?) as room from temp.metadata group by id) h on h.id = d.id"
+        " then string_value end end) as text, total(key != ?) as others, max(key = ?) as mined,"
+        " max(key = ?) as wing, max(key = ?) as room from temp.metadata group by id) h"
+        " on h.id = d.id"
         f" left join temp.words w on w.id = d.id where d.segment_id in ({marks})"
     )
-    yield from connection.execute(query, [DOCUMENT, DOCUMENT, *USUAL, *olds])
+    yield from connection.execute(query, [DOCUMENT, DOCUMENT, MINED, *USUAL, *olds])
 
 
 def _wrong_values(
