@@ -14,10 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from mempalace_toolkit.errors import ModelError
 from mempalace_toolkit.model.ensure import ModelRequest, ensure
 from mempalace_toolkit.model.location import model_folder, status
+
+# The same examples in every run: a gate that fails by chance tells nothing of the change.
+# `HYPOTHESIS_PROFILE=default pytest …` looks for others.
+settings.register_profile("repeatable", derandomize=True, database=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 FIXTURES = Path(__file__).parent / "fixtures"
 RECORDED = FIXTURES  # tests/fixtures/{opencode,pi}/<version>/<case>

@@ -217,7 +217,7 @@ def _record(
         settled=ref.updated < now_ms - UNSETTLED_MS,
         copied=session.copied,
         copied_from=session.copied_from,
-        skipped="" if sealed else _unqualified(session, turns),
+        skipped="" if sealed or kept else _unqualified(session, turns),
         reader=READER_VERSIONS[ref.agent],
         kept=kept,
     )
