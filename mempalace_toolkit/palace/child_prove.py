@@ -15,7 +15,7 @@ from mempalace_toolkit.palace.child_setting import answer, begin, open_client
 def main() -> None:
     """Query, and print what was reached."""
     task = begin()
-    client = open_client(task["folder"])
+    client = open_client(task["folder"], task["tenant"], task["database"])
     collection = client.get_collection(task["collection"], embedding_function=None)
     answer(ask(collection, task["space"], read_blocks(int(task["dimension"]))))
 

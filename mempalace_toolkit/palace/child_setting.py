@@ -37,9 +37,12 @@ def answer(content: Mapping[str, object]) -> None:
     print(json.dumps(content), flush=True)
 
 
-def open_client(folder: str) -> Any:
+def open_client(
+    folder: str, tenant: str = "default_tenant", database: str = "default_database"
+) -> Any:
     """chromadb's client on a folder, as MemPalace opens it."""
     import chromadb
     from chromadb.config import Settings
 
-    return chromadb.PersistentClient(folder, settings=Settings(anonymized_telemetry=False))
+    settings = Settings(anonymized_telemetry=False)
+    return chromadb.PersistentClient(folder, settings, tenant, database)

@@ -14,7 +14,7 @@ from mempalace_toolkit.palace.child_setting import answer, begin, open_client
 def main() -> None:
     """Write them, and print how many and what was reached."""
     task = begin()
-    client = open_client(task["folder"])
+    client = open_client(task["folder"], task["tenant"], task["database"])
     collection = client.get_collection(task["collection"], embedding_function=None)
     dimension = int(task["dimension"])
     written = 0

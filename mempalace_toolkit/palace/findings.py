@@ -160,6 +160,13 @@ class Finding:
         """Whether the palace is sound with it."""
         return KINDS[self.kind].harmless
 
+    def concerns(self, collection: str, segment: str) -> bool:
+        """Whether it is of this collection, or of all. Two databases may have collections of one
+        name: the segment tells them apart."""
+        if self.segment and self.collection:
+            return self.segment == segment
+        return self.collection in ("", collection)
+
     def as_json(self) -> dict[str, object]:
         """The object under `findings`."""
         return {

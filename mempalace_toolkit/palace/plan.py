@@ -80,7 +80,7 @@ def _plan(palace: PalaceLocation, findings: Sequence[Finding]) -> RepairPlan:
         return RepairPlan(grade, rolls_back=rolls_back, leftovers=leftovers)
     plans = []
     for record in read_records(palace).collections:
-        own = [one for one in harm if one.collection in ("", record.name)]
+        own = [one for one in harm if one.concerns(record.name, record.vector_segment)]
         if own:
             plans.append(plan_collection(record, salvage_for(palace, record, own), own))
     grade = max((one.grade for one in plans), key=_ORDER.index, default="nothing")
@@ -122,7 +122,8 @@ def salvage_for(
     mapped: bool = False,
 ) -> Salvage:
     """The collection's vectors, trusted as far as its findings allow; see `salvage`."""
-    own = [one for one in findings if one.collection == record.name]
+    mine = (one for one in findings if one.concerns(record.name, record.vector_segment))
+    own = [one for one in mine if one.collection]
     wrong = {drawer: number for one in own for drawer, number in one.drawers.items()}
     map_wrong = any(one.kind == "labels_swapped" and not one.drawers for one in own)
     return salvage(palace.path, record, map_wrong, mapped, wrong)

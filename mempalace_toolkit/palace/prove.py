@@ -74,12 +74,15 @@ def prove_collection(
     chromadb replays its queue. The caller holds the palace and has checked it.
     """
     record = found.record
+    own = name == record.name  # else it is one that was built elsewhere
     chosen = known_drawers(found)
     if not len(chosen):
         return Proof(record.name, len(record.ids), reached=len(record.ids))
     task = {
         "folder": str(palace.path),
         "collection": name,
+        "tenant": record.tenant if own else "default_tenant",
+        "database": record.database if own else "default_database",
         "dimension": found.dimension,
         "space": record.space,
     }

@@ -145,8 +145,11 @@ def _try(palace: PalaceLocation, plan: DatabasePlan, scratch: Path, setting: Rep
 def _unharmed(
     records: Sequence[CollectionRecord], findings: Sequence[Finding]
 ) -> list[CollectionRecord]:
-    harmed = {finding.collection for finding in findings}
-    return [] if "" in harmed else [one for one in records if one.name not in harmed]
+    return [
+        record
+        for record in records
+        if not any(one.concerns(record.name, record.vector_segment) for one in findings)
+    ]
 
 
 def _query(

@@ -129,10 +129,13 @@ def _reason(work: Work) -> Reason:
 
 def check_again(work: Work) -> None:
     """Raise DamageLeftError where a check still finds damage in this collection."""
+    segment = work.fresh.name if work.fresh else work.plan.segment
     left = [
         finding
         for finding in check_palace(work.palace)
-        if not finding.harmless and finding.collection == work.plan.collection
+        if not finding.harmless
+        and finding.collection
+        and finding.concerns(work.plan.collection, segment)
     ]
     if left:
         raise DamageLeftError(

@@ -60,6 +60,8 @@ class CollectionRecord:
     row_ids: NDArray[np.int64]
     sequences: NDArray[np.int64]
     queue: tuple[QueueEntry, ...]
+    tenant: str = "default_tenant"
+    database: str = "default_database"
 
     @property
     def space(self) -> str:
@@ -142,6 +144,7 @@ def _collections(connection: sqlite3.Connection, size: int) -> Iterator[Collecti
         )
         vector, metadata = str(segments.get("VECTOR", "")), str(segments.get("METADATA", ""))
         ids, row_ids, sequences = _rows(connection, metadata)
+        tenant, database = _place(connection, identity)
         yield CollectionRecord(
             id=str(identity),
             name=str(name),
@@ -155,7 +158,23 @@ def _collections(connection: sqlite3.Connection, size: int) -> Iterator[Collecti
             row_ids=row_ids,
             sequences=sequences,
             queue=_queue(connection, str(identity), size),
+            tenant=tenant,
+            database=database,
         )
+
+
+def _place(connection: sqlite3.Connection, collection: str) -> tuple[str, str]:
+    """The tenant and the database that a client must name to see the collection."""
+    tables = {name for (name,) in connection.execute("select name from sqlite_master")}
+    columns = {row[1] for row in connection.execute("pragma table_info(collections)")}
+    found = None
+    if "databases" in tables and "database_id" in columns:
+        query = (
+            "select d.tenant_id, d.name from databases d"
+            " join collections c on c.database_id = d.id where c.id = ?"
+        )
+        found = connection.execute(query, [collection]).fetchone()
+    return (str(found[0]), str(found[1])) if found else ("default_tenant", "default_database")
 
 
 def _rows(

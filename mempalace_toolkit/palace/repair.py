@@ -29,7 +29,7 @@ from mempalace_toolkit.palace.rebuild import remove_scratch
 from mempalace_toolkit.palace.rebuild_palace import rebuilt_database
 from mempalace_toolkit.palace.rebuild_steps import STEPS, THOROUGH_STEPS, put_back
 from mempalace_toolkit.palace.records import CollectionRecord, read_records
-from mempalace_toolkit.palace.repair_plan import RepairPlan
+from mempalace_toolkit.palace.repair_plan import CollectionPlan, RepairPlan
 from mempalace_toolkit.palace.repair_result import CollectionResult, RepairResult
 from mempalace_toolkit.palace.repair_work import RepairSetting, Step, Work
 from mempalace_toolkit.palace.replacement import finish_replacements
@@ -116,8 +116,7 @@ def _repair_collections(
     outer: ExitStack | None = None,
 ) -> tuple[CollectionResult, ...]:
     return tuple(
-        _repair_collection(palace, one.collection, findings, setting, outer)
-        for one in plan.collections
+        _repair_collection(palace, one, findings, setting, outer) for one in plan.collections
     )
 
 
@@ -137,19 +136,20 @@ def _sweep(palace: PalaceLocation) -> None:
 
 def _repair_collection(
     palace: PalaceLocation,
-    name: str,
+    plan: CollectionPlan,
     findings: Sequence[Finding],
     setting: RepairSetting,
     outer: ExitStack | None,
 ) -> CollectionResult:
     started = time.monotonic()
-    own = [one for one in findings if not one.harmless and one.collection in ("", name)]
-    work = at_one_moment(palace, lambda: _work(palace, name, own, setting)).seen
+    name, segment = plan.collection, plan.segment
+    own = [one for one in findings if not one.harmless and one.concerns(name, segment)]
+    work = at_one_moment(palace, lambda: _work(palace, segment, own, setting)).seen
     topping_up = work.plan.grade == "top_up"
     try:
         run_steps(work, TOP_UP_STEPS if topping_up else STEPS)
     except OtherTextsError:
-        work = at_one_moment(palace, lambda: _work(palace, name, own, setting)).seen
+        work = at_one_moment(palace, lambda: _work(palace, segment, own, setting)).seen
         run_steps(work, THOROUGH_STEPS)
     if outer is not None:
         outer.callback(put_back, work)
@@ -166,14 +166,14 @@ def _repair_collection(
     )
 
 
-def _record(palace: PalaceLocation, name: str) -> CollectionRecord:
-    return next(one for one in read_records(palace).collections if one.name == name)
+def _record(palace: PalaceLocation, segment: str) -> CollectionRecord:
+    return next(one for one in read_records(palace).collections if one.vector_segment == segment)
 
 
 def _work(
-    palace: PalaceLocation, name: str, findings: Sequence[Finding], setting: RepairSetting
+    palace: PalaceLocation, segment: str, findings: Sequence[Finding], setting: RepairSetting
 ) -> Work:
-    record = _record(palace, name)
+    record = _record(palace, segment)
     found = salvage_for(palace, record, findings, mapped=True)
     return Work(palace, plan_collection(record, found, findings), found, setting)
 

@@ -34,6 +34,8 @@ def add_missing(work: Work) -> None:
     task = {
         "folder": str(work.palace.path),
         "collection": work.plan.collection,
+        "tenant": work.found.record.tenant,
+        "database": work.found.record.database,
         "dimension": work.found.dimension,
         "space": work.found.record.space,
     }
