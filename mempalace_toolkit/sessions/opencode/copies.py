@@ -1,4 +1,8 @@
-"""Tells opencode's own files from copies and backups of them that lie beside."""
+"""Tells opencode's own files from copies and backups of them that lie beside.
+
+No file that SQLite has open is opened here: to close it again would drop every lock that this
+process holds on it (POSIX), and a running opencode would write over what is being read.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ _WORD = (
 # Only words of this kind: a channel may be named after any branch, `fix-old-copy` too.
 _COPY = re.compile(rf"{_WORD}([._-]*{_WORD})*", re.IGNORECASE)
 _LOOKALIKE = re.compile(r"opencode.*\.db.*", re.IGNORECASE)
+_BESIDE = re.compile(r".*-(wal|shm|journal)")
 _MAGIC = b"SQLite format 3\0"
 
 
@@ -32,14 +37,26 @@ def copies_in(folder: Path, read: Collection[Path]) -> list[StoreFinding]:
         names = sorted(folder.iterdir())
     except OSError:
         return []
-    return [_finding(path) for path in names if path not in read and _is_copy(path)]
+    in_use = {identity for path in read if (identity := _identity(path)) is not None}
+    return [_finding(path) for path in names if path not in read and _is_copy(path, in_use)]
 
 
-def _is_copy(path: Path) -> bool:
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode; None where there is no file."""
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
+
+
+def _is_copy(path: Path, in_use: Collection[tuple[int, int]]) -> bool:
     try:
         if path.is_dir():
             return path.name.startswith("storage") and (path / "session").is_dir()
         if is_database(path.name) or not _LOOKALIKE.fullmatch(path.name) or not path.is_file():
+            return False
+        if _BESIDE.fullmatch(path.name) or _identity(path) in in_use:
             return False
         with path.open("rb") as file:
             return file.read(len(_MAGIC)) == _MAGIC
