@@ -20,13 +20,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.machine import Spent, describe_machine, measure, verdict
-from mempalace_toolkit.cli.progress import Quiet
+from mempalace_toolkit.cli.output.progress import Quiet
+from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.mining.filing import key_of
-from mempalace_toolkit.mining.ledger import Ledger
 from mempalace_toolkit.model.ensure import ModelRequest
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.pipeline import RunRequest, signed, write_pages
-from mempalace_toolkit.report import RunReport
+from mempalace_toolkit.report.values import RunReport
 from mempalace_toolkit.sessions import opencode
 
 MAKER = Path(__file__).with_name("generated") / "make_big.py"

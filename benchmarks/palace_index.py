@@ -29,14 +29,14 @@ from numpy.typing import NDArray
 
 from benchmarks import palaces
 from benchmarks.machine import describe_machine, measure, verdict
+from mempalace_toolkit.index.check.report import check_index
+from mempalace_toolkit.index.repair.apply import repair_palace
+from mempalace_toolkit.index.repair.plan import plan_repair
+from mempalace_toolkit.index.repair.work import RepairSetting
+from mempalace_toolkit.index.workers.embedding import Embed, palace_embedder
 from mempalace_toolkit.model.ensure import ModelRequest, ensure
 from mempalace_toolkit.model.location import model_folder
-from mempalace_toolkit.palace.embedding import Embed, palace_embedder
-from mempalace_toolkit.palace.index import check_index
 from mempalace_toolkit.palace.location import PalaceLocation
-from mempalace_toolkit.palace.plan import plan_repair
-from mempalace_toolkit.palace.repair import repair_palace
-from mempalace_toolkit.palace.repair_work import RepairSetting
 
 SMALL, MIDDLE, LARGE = 2_000, 20_000, 100_000
 ONE_PERCENT = 100

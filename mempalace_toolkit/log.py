@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from mempalace_toolkit.files import private_folder, write_undone
+from mempalace_toolkit.files.private import private_folder, write_undone
 
 KEPT = 30
 

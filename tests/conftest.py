@@ -25,6 +25,8 @@ from mempalace_toolkit.model.location import model_folder, status
 settings.register_profile("repeatable", derandomize=True, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
+pytest_plugins = ["tests.palaces.fixtures"]
+
 FIXTURES = Path(__file__).parent / "fixtures"
 RECORDED = FIXTURES  # tests/fixtures/{opencode,pi}/<version>/<case>
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mempalace_toolkit.errors import MempalaceError, WriteUndoneError
-from mempalace_toolkit.files import told_as_full
-from mempalace_toolkit.palace.warm import settled
+from mempalace_toolkit.files.private import told_as_full
+from mempalace_toolkit.index.workers.prefork import settled
 from tests.conftest import Answer, Sandbox
 
 TOOLKIT = "mempalace-toolkit"

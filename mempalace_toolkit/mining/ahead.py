@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from mempalace_toolkit.mining.mempalace import OWN_PYTHON
+from mempalace_toolkit.mining.command import OWN_PYTHON
 
 _MARK = b"@vectors "
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mempalace_toolkit.files import private_folder, write_undone
+from mempalace_toolkit.files.private import private_folder, write_undone
 from mempalace_toolkit.model.encode import DIMENSION
 
 _VECTOR = 4 * DIMENSION

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mempalace_toolkit.files import private_folder
+from mempalace_toolkit.chroma.contents import MinedPage, mined_pages
+from mempalace_toolkit.files.private import private_folder
+from mempalace_toolkit.intake.missing_pages import stand_in_for_mined
+from mempalace_toolkit.ledger.records import RecordedPage
+from mempalace_toolkit.mining.command import JobResult, run_jobs
 from mempalace_toolkit.mining.filing import Filing, folder_of, job_for
-from mempalace_toolkit.mining.ledger import RecordedPage
-from mempalace_toolkit.mining.lost import stand_in_for_mined
-from mempalace_toolkit.mining.mempalace import JobResult, run_jobs
-from mempalace_toolkit.palace.drawers import MinedPage, mined_pages
 from mempalace_toolkit.sessions.model import Turn
 from mempalace_toolkit.transcripts import spool as files
 from mempalace_toolkit.transcripts.render import GENERATION_MS, PageHeader, cut_talk, render_page

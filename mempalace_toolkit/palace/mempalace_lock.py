@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mempalace_toolkit.errors import PalaceBusyError
-from mempalace_toolkit.files import private_folder, write_undone
-from mempalace_toolkit.palace.lock import mempalace_holder, write_holder
+from mempalace_toolkit.files.private import private_folder, write_undone
 from mempalace_toolkit.palace.open_elsewhere import refuse_while_open_elsewhere
+from mempalace_toolkit.palace.toolkit_lock import mempalace_holder, write_holder
 
 _HOLDER_AT = 1  # byte 0 is MemPalace's own, see mempalace/palace/palace_lock.py
 

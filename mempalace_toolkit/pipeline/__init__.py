@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import IO
 
+from mempalace_toolkit.chroma.contents import count_drawers, roll_back_journal
 from mempalace_toolkit.errors import MempalaceError, ToolkitError
+from mempalace_toolkit.intake.selection import plan_sessions
+from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.mining.filing import look_at_palace
 from mempalace_toolkit.mining.kept_vectors import forget
-from mempalace_toolkit.mining.ledger import Ledger
-from mempalace_toolkit.mining.selection import plan_sessions
-from mempalace_toolkit.palace.drawers import count_drawers, roll_back_journal
-from mempalace_toolkit.palace.lock import palace_lock
+from mempalace_toolkit.palace.toolkit_lock import palace_lock
 from mempalace_toolkit.pipeline.ahead import embed_ahead, vectors_folder
 from mempalace_toolkit.pipeline.filing import file_pages
-from mempalace_toolkit.pipeline.index import keep_sound, prune_replaced, repair_setting
+from mempalace_toolkit.pipeline.index_health import keep_sound, prune_replaced, repair_setting
 from mempalace_toolkit.pipeline.reading import (
     left_unread,
     note_known,
@@ -27,7 +27,7 @@ from mempalace_toolkit.pipeline.reading import (
     write_pages,
 )
 from mempalace_toolkit.pipeline.request import Repair, RunRequest, signed, timed
-from mempalace_toolkit.report import Observer, RunReport
+from mempalace_toolkit.report.values import Observer, RunReport
 from mempalace_toolkit.sessions.model import Store, StoreFinding
 
 __all__ = ["Repair", "RunRequest", "repair_setting", "run", "signed", "survey", "write_pages"]

@@ -7,14 +7,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from mempalace_toolkit.chroma.contents import roll_back_journal
+from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.mining.ahead import AheadSetting, embed_pages
 from mempalace_toolkit.mining.filing import key_of, look_at_palace
-from mempalace_toolkit.mining.ledger import Ledger
 from mempalace_toolkit.model.ensure import ensure
-from mempalace_toolkit.palace.drawers import roll_back_journal
-from mempalace_toolkit.palace.lock import palace_released
+from mempalace_toolkit.palace.toolkit_lock import palace_released
 from mempalace_toolkit.pipeline.request import RunRequest, timed
-from mempalace_toolkit.report import Observer, RunReport
+from mempalace_toolkit.report.values import Observer, RunReport
 
 LEAST_BYTES = 48_000
 """Of pages: some sixty drawers. Fewer are embedded sooner than the child has started."""

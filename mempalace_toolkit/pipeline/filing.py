@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import IO
 
+from mempalace_toolkit.chroma.contents import count_drawers, filed_since
 from mempalace_toolkit.errors import MempalaceError, PalaceBusyError
-from mempalace_toolkit.files import disk_full, no_room
+from mempalace_toolkit.files.private import disk_full, no_room
+from mempalace_toolkit.intake.missing_pages import clear_unrecorded
+from mempalace_toolkit.ledger.records import Ledger
+from mempalace_toolkit.mining.command import ChildSetting, JobResult, find_mempalace
 from mempalace_toolkit.mining.filing import (
     Filing,
     folder_of,
@@ -15,17 +19,13 @@ from mempalace_toolkit.mining.filing import (
     mine_folders,
     show_orphans_again,
 )
-from mempalace_toolkit.mining.ledger import Ledger
-from mempalace_toolkit.mining.lost import clear_unrecorded
-from mempalace_toolkit.mining.mempalace import ChildSetting, JobResult, find_mempalace
 from mempalace_toolkit.mining.retire import drop_retired
 from mempalace_toolkit.model.ensure import ensure
-from mempalace_toolkit.palace.drawers import count_drawers, filed_since
-from mempalace_toolkit.palace.lock import mempalace_holder
+from mempalace_toolkit.palace.toolkit_lock import mempalace_holder
 from mempalace_toolkit.pipeline.ahead import vectors_folder
-from mempalace_toolkit.pipeline.index import heal_after_crash
+from mempalace_toolkit.pipeline.index_health import heal_after_crash
 from mempalace_toolkit.pipeline.request import RunRequest, timed
-from mempalace_toolkit.report import Observer, RunReport, SessionLine, WingLine
+from mempalace_toolkit.report.values import Observer, RunReport, SessionLine, WingLine
 
 
 def file_pages(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
+from mempalace_toolkit.intake.missing_pages import give_times_back, lost_pages
+from mempalace_toolkit.intake.plan import Action, SessionPlan
+from mempalace_toolkit.intake.selection import SUBAGENT, Scope, plan_sessions
+from mempalace_toolkit.intake.writing import PageWriter
+from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.mining.filing import key_of
-from mempalace_toolkit.mining.ledger import Ledger
-from mempalace_toolkit.mining.lost import give_times_back, lost_pages
-from mempalace_toolkit.mining.plan import Action, SessionPlan
-from mempalace_toolkit.mining.selection import SUBAGENT, Scope, plan_sessions
-from mempalace_toolkit.mining.writing import PageWriter
 from mempalace_toolkit.pipeline.request import RunRequest, signed
-from mempalace_toolkit.report import Observer, RunReport
+from mempalace_toolkit.report.values import Observer, RunReport
 from mempalace_toolkit.sessions.model import Store
 
 UNREAD = {StoreUnreadableError.kind, UnknownSchemaError.kind}

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from mempalace_toolkit import __version__
-from mempalace_toolkit.mining.selection import Selection
+from mempalace_toolkit.intake.selection import Selection
 from mempalace_toolkit.model.ensure import ModelRequest
 from mempalace_toolkit.palace.location import PalaceLocation
-from mempalace_toolkit.report import RunReport
+from mempalace_toolkit.report.values import RunReport
 from mempalace_toolkit.sessions.model import Agent, Store
 
 Repair = Literal["auto", "always", "never"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mempalace_toolkit.mining.ledger import Ledger
+from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.recall.search import FoundDrawer
 
 RESUME = {"opencode": ("opencode", "--session"), "pi": ("pi", "--session")}

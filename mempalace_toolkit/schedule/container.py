@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mempalace_toolkit.schedule.account import Account, call
 from mempalace_toolkit.schedule.job import ENGINES
 from mempalace_toolkit.schedule.job_state import Container, ContainerState
+from mempalace_toolkit.schedule.programs import Account, call
 
 
 def container_of(settings: Mapping[str, str], account: Account) -> Container | None:

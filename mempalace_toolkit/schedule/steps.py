@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mempalace_toolkit.errors import WriteUndoneError
-from mempalace_toolkit.files import write_undone
-from mempalace_toolkit.schedule.account import Account, call
+from mempalace_toolkit.files.private import write_undone
+from mempalace_toolkit.schedule.programs import Account, call
 
 _PAUSE, _TRIES = 0.5, 10
 _Undo = list[Callable[[], object]]

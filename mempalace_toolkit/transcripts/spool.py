@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from mempalace_toolkit.files import write_undone
+from mempalace_toolkit.files.private import write_undone
 from mempalace_toolkit.transcripts.render import Page
 
 _TEMPORARY = ".writing-"

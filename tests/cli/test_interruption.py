@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from mempalace_toolkit.cli.interruption import Terminated, limited_to
+from mempalace_toolkit.cli.context.interruption import Terminated, limited_to
 from mempalace_toolkit.errors import TimeLimitError
 from tests.cli.test_run_history import runs
 from tests.conftest import Sandbox
@@ -160,7 +160,7 @@ def test_a_limit_that_a_destructor_swallowed_strikes_again(
             finally:
                 swallowed.append(True)
 
-    monkeypatch.setattr("mempalace_toolkit.cli.interruption.ASK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("mempalace_toolkit.cli.context.interruption.ASK_AGAIN_SECONDS", 0.05)
     with pytest.raises(TimeLimitError), limited_to(1):
         Swallowing()
         assert swallowed

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from mempalace_toolkit.cli.progress import Lines
+from mempalace_toolkit.cli.output.progress import Lines
 
 
 def test_a_stage_with_a_total_says_how_far_it_is_and_how_long_it_takes(

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from mempalace_toolkit.cli.run_history import started_by
-from mempalace_toolkit.schedule.history import read_history
-from mempalace_toolkit.schedule.run_record import RunRecord
+from mempalace_toolkit.cli.output.run_history import started_by
+from mempalace_toolkit.history.record import RunRecord
+from mempalace_toolkit.history.runs import read_history
 from tests.conftest import Sandbox
 from tests.test_whole_job import put_opencode
 
@@ -137,8 +137,8 @@ def test_the_scheduler_is_told_from_the_environment(
 
 KILLED_IN_THE_MIDDLE = """
 import os, signal, sys
-from mempalace_toolkit.cli import run_history
-from mempalace_toolkit.cli.environment import Surroundings
+from mempalace_toolkit.cli.output import run_history
+from mempalace_toolkit.cli.context.environment import Surroundings
 run_history.with_history(
     Surroundings.of_process(), "mempalace-session", lambda _: os.kill(os.getpid(), {signal})
 )

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mempalace_toolkit.cli.session_choices import since_ms
-from mempalace_toolkit.cli.text import cells, fit
+from mempalace_toolkit.cli.context.session_choices import since_ms
+from mempalace_toolkit.cli.output.text import cells, fit
 from mempalace_toolkit.errors import UsageError
 from tests.conftest import Sandbox
 from tests.test_whole_job import BASIC, edit, put_opencode, say

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from mempalace_toolkit.schedule.account import Account
 from mempalace_toolkit.schedule.calendar import When, parse_when
 from mempalace_toolkit.schedule.job import DEVBOX, JobSetting, job_of
+from mempalace_toolkit.schedule.programs import Account
 
 HOSTILE = [
     "a b",

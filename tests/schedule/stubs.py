@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mempalace_toolkit.schedule.account import Account
+from mempalace_toolkit.schedule.programs import Account
 from tests.conftest import Answer, Sandbox
 from tests.schedule.rendering import account_at
 

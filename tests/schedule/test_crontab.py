@@ -9,9 +9,14 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from mempalace_toolkit.errors import ConfigurationError
-from mempalace_toolkit.schedule import cron
-from mempalace_toolkit.schedule.crontab import entry_of, find_block, with_block, without_block
 from mempalace_toolkit.schedule.job import stems
+from mempalace_toolkit.schedule.schedulers.cron import scheduler as cron
+from mempalace_toolkit.schedule.schedulers.cron.crontab import (
+    entry_of,
+    find_block,
+    with_block,
+    without_block,
+)
 from tests.schedule.rendering import account_at, setting_of
 
 ANN = account_at(Path("/home/ann"))

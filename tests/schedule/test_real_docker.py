@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from mempalace_toolkit.model.location import model_folder
-from mempalace_toolkit.schedule.account import Account
 from mempalace_toolkit.schedule.container import container_of
+from mempalace_toolkit.schedule.programs import Account
 from tests.conftest import Answer, Sandbox
 from tests.schedule.real_docker import (
     CHECKOUT,

@@ -17,11 +17,13 @@ import pytest
 from hypothesis import given
 
 from mempalace_toolkit.errors import ConfigurationError, UsageError
-from mempalace_toolkit.schedule import cron, launchd, systemd
 from mempalace_toolkit.schedule.calendar import When, parse_when
 from mempalace_toolkit.schedule.job import DEVBOX, JobSetting, stems
+from mempalace_toolkit.schedule.schedulers.cron import scheduler as cron
+from mempalace_toolkit.schedule.schedulers.launchd import scheduler as launchd
+from mempalace_toolkit.schedule.schedulers.systemd import scheduler as systemd
+from mempalace_toolkit.schedule.schedulers.systemd.units import exec_line, unit_word
 from mempalace_toolkit.schedule.templates import is_edited
-from mempalace_toolkit.schedule.units import exec_line, unit_word
 from tests.schedule.rendering import HOSTILE, NAMES, account_at, setting_of
 
 CONTRIB = Path(__file__).parents[2] / "contrib"

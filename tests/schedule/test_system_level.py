@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mempalace_toolkit.schedule.job import stems
-from mempalace_toolkit.schedule.system_level import system_states
+from mempalace_toolkit.schedule.status.machine_wide import system_states
 from tests.schedule.rendering import account_at
 
 CONTRIB = Path(__file__).parents[2] / "contrib"

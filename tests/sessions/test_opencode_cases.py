@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opencode_writing import tree
 
 from mempalace_toolkit.sessions.model import Session
 from mempalace_toolkit.sessions.opencode import open_store
+from tests.sessions.opencode_writing import tree
 
 CASES = Path(__file__).parents[1] / "fixtures" / "cases"
 EXACT = [

@@ -9,10 +9,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from opencode_writing import add_session, make_database
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.opencode import open_store
+from tests.sessions.opencode_writing import add_session, make_database
 
 CASE = Path(__file__).parents[1] / "fixtures" / "cases" / "oc-damaged-page" / "opencode"
 COUNT = 100

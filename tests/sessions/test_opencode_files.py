@@ -12,10 +12,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from opencode_writing import add_session, execute, make_database, tree
 
 from mempalace_toolkit.errors import ExitCode, StoreUnreadableError
 from mempalace_toolkit.sessions.opencode import open_store
+from tests.sessions.opencode_writing import add_session, execute, make_database, tree
 
 
 def ids(*paths: Path) -> list[str]:

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from opencode_writing import RECORDED, execute, opened, tree
 
 from mempalace_toolkit.sessions.opencode import open_store
+from tests.sessions.opencode_writing import RECORDED, execute, opened, tree
 
 IMPORTED = RECORDED / "1.2.1" / "migrated"
 OLDER, NEWER = "ses_e0459ab9bffej61Erv5YHXE4Vt", "ses_e0459acc1ffejgxsf7bdlEoJjp"

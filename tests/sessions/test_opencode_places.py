@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from opencode_writing import add_session, execute, make_database, opened
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.opencode import locate, open_store
 from mempalace_toolkit.sessions.opencode.copies import is_database
+from tests.sessions.opencode_writing import add_session, execute, make_database, opened
 
 OWN = [
     "opencode.db",

@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from opencode_writing import add_session, make_database, opened
 
-from mempalace_toolkit.mining.selection import Selection
+from mempalace_toolkit.intake.selection import Selection
 from mempalace_toolkit.sessions.model import SessionRef, StoreFinding
 from mempalace_toolkit.sessions.opencode import open_store
 from mempalace_toolkit.transcripts.wing import project_wing, standing_folder
+from tests.sessions.opencode_writing import add_session, make_database, opened
 
 CASE = Path(__file__).parents[1] / "fixtures" / "cases" / "oc-removed-worktree" / "opencode"
 PROJECTS = """

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opencode_writing import RECORDED, tree
 
 from mempalace_toolkit.errors import UnknownSchemaError
 from mempalace_toolkit.sessions.model import Session
 from mempalace_toolkit.sessions.opencode import open_store
+from tests.sessions.opencode_writing import RECORDED, tree
 
 CASES = sorted(
     path.parent.relative_to(RECORDED).as_posix() for path in RECORDED.rglob("manifest.json")

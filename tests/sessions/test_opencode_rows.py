@@ -10,11 +10,18 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opencode_writing import RECORDED, add_message, add_session, execute, make_database, opened
 
 from mempalace_toolkit.errors import ToolkitError
 from mempalace_toolkit.sessions.model import Session
 from mempalace_toolkit.sessions.opencode import open_store
+from tests.sessions.opencode_writing import (
+    RECORDED,
+    add_message,
+    add_session,
+    execute,
+    make_database,
+    opened,
+)
 
 STORAGE_CASE = RECORDED / "1.1.65" / "fork"
 

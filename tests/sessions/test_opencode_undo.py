@@ -12,11 +12,18 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opencode_writing import RECORDED, START, add_session, execute, make_database, opened
 
 from mempalace_toolkit.sessions.model import Session
 from mempalace_toolkit.sessions.opencode import open_store
 from mempalace_toolkit.sessions.opencode.ids import order_from, time_near
+from tests.sessions.opencode_writing import (
+    RECORDED,
+    START,
+    add_session,
+    execute,
+    make_database,
+    opened,
+)
 
 WRAP = 1_786_706_395_136  # 14 August 2026, 11:19:55.136 UTC
 EVENTS = """

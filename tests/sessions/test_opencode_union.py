@@ -8,7 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from opencode_writing import (
+
+from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
+from mempalace_toolkit.sessions.model import Session
+from mempalace_toolkit.sessions.opencode import locate, open_store, searched
+from tests.sessions.opencode_writing import (
     RECORDED,
     START,
     add_message,
@@ -18,10 +22,6 @@ from opencode_writing import (
     opened,
     tree,
 )
-
-from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
-from mempalace_toolkit.sessions.model import Session
-from mempalace_toolkit.sessions.opencode import locate, open_store, searched
 
 STORAGE = RECORDED / "1.1.65" / "basic" / "storage"
 V2_TABLES = """

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pi_writing import START_MS, header, lines, read_one, said, talk_of, write
 
 from mempalace_toolkit.sessions.pi.attachments import typed_text
+from tests.sessions.pi_writing import START_MS, header, lines, read_one, said, talk_of, write
 
 FILE = '<file name="/home/u/plan.md">\nBODY\nmore\n\n</file>\n'
 PICTURE = '<file name="/home/u/dot.png"></file>\n'

@@ -6,7 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pi_writing import START, START_MS, chain, header, kinds, lines, read_one, said, talk_of, write
+
+from tests.sessions.pi_writing import (
+    START,
+    START_MS,
+    chain,
+    header,
+    kinds,
+    lines,
+    read_one,
+    said,
+    talk_of,
+    write,
+)
 
 AB = ["Ask", "Answer"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pi_writing import FIXTURES, read_all, talk_of
 
 from mempalace_toolkit.transcripts.wing import project_wing
+from tests.sessions.pi_writing import FIXTURES, read_all, talk_of
 
 CASES = sorted(path.parent for path in FIXTURES.with_name("pi-cases").glob("*/expect.json"))
 

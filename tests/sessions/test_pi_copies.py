@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from pi_writing import chain, header, lines, read_all, said, talk_of, write
 
-from mempalace_toolkit.mining.selection import Selection
+from mempalace_toolkit.intake.selection import Selection
 from mempalace_toolkit.sessions.model import Remembered
 from mempalace_toolkit.sessions.pi import open_store
+from tests.sessions.pi_writing import chain, header, lines, read_all, said, talk_of, write
 
 NAME = "2026-03-01T10-00-00-000Z_s1.jsonl"
 TALK = chain("a", "b", "c", "d")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pi_writing import chain, header, lines, read_all, said, write
 
 from mempalace_toolkit.sessions.model import Session
 from mempalace_toolkit.sessions.pi import open_store
+from tests.sessions.pi_writing import chain, header, lines, read_all, said, write
 
 LATER = "2026-03-01T11:00:00.000Z"
 LATEST = "2026-03-01T12:00:00.000Z"

@@ -9,7 +9,11 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pi_writing import (
+
+from mempalace_toolkit.errors import ToolkitError
+from mempalace_toolkit.sessions.model import Session
+from mempalace_toolkit.sessions.pi import open_store
+from tests.sessions.pi_writing import (
     FIXTURES,
     START_MS,
     chain,
@@ -21,10 +25,6 @@ from pi_writing import (
     talk_of,
     write,
 )
-
-from mempalace_toolkit.errors import ToolkitError
-from mempalace_toolkit.sessions.model import Session
-from mempalace_toolkit.sessions.pi import open_store
 
 UNTIMED = settings(deadline=None)  # the machine may be busy
 

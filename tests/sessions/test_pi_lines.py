@@ -8,13 +8,23 @@ import socket
 from pathlib import Path
 
 import pytest
-from pi_writing import START_MS, chain, header, kinds, lines, read_all, read_one, said, write
 
 from mempalace_toolkit.errors import StoreUnreadableError
-from mempalace_toolkit.mining.selection import Selection
+from mempalace_toolkit.intake.selection import Selection
 from mempalace_toolkit.sessions.pi import open_store
 from mempalace_toolkit.sessions.pi.heads import folder_named
 from mempalace_toolkit.transcripts.wing import mapped_wing, project_wing
+from tests.sessions.pi_writing import (
+    START_MS,
+    chain,
+    header,
+    kinds,
+    lines,
+    read_all,
+    read_one,
+    said,
+    write,
+)
 
 HEAD = lines(header())
 ROWS = [json.dumps(row).encode() for row in chain("a", "b", "c", "d")]

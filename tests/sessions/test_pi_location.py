@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from pi_writing import FIXTURES, chain, header, lines, read_all, snapshot, write
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.pi import locate, open_store, searched
+from tests.sessions.pi_writing import FIXTURES, chain, header, lines, read_all, snapshot, write
 
 NOBODY = 65534
 

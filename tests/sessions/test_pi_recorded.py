@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pi_writing import FIXTURES, read_all, snapshot, talk_of
 
 from mempalace_toolkit.sessions.pi import open_store
+from tests.sessions.pi_writing import FIXTURES, read_all, snapshot, talk_of
 
 CASES = sorted(path.parent for path in FIXTURES.glob("*/*/manifest.json"))
 NAMES = [f"{case.parent.name}/{case.name}" for case in CASES]

@@ -7,7 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
-from pi_writing import (
+
+from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
+from mempalace_toolkit.sessions.pi import lines as pi_lines
+from mempalace_toolkit.sessions.pi import open_store
+from tests.sessions.pi_writing import (
     FIXTURES,
     chain,
     header,
@@ -19,10 +23,6 @@ from pi_writing import (
     talk_of,
     write,
 )
-
-from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
-from mempalace_toolkit.sessions.pi import lines as pi_lines
-from mempalace_toolkit.sessions.pi import open_store
 
 HEAD = lines(header())
 AB = chain("a", "b")

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pi_writing import START_MS, header, lines, read_one, said, write
 
 from mempalace_toolkit.sessions.model import Session
+from tests.sessions.pi_writing import START_MS, header, lines, read_one, said, write
 
 LEFT = "on a branch that was left"
 

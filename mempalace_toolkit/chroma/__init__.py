@@ -1,0 +1,1 @@
+"""chromadb's files as they are on the disk, read without chromadb."""

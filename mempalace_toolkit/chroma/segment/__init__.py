@@ -1,0 +1,1 @@
+"""The files of one vector segment: header, elements, links, map of ids."""

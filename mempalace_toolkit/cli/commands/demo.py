@@ -1,0 +1,110 @@
+"""The demonstration: two recorded sample stores, a throwaway palace, two questions."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from importlib import resources
+from pathlib import Path
+
+from mempalace_toolkit.cli.context.environment import Surroundings
+from mempalace_toolkit.cli.output.boundary import print_json, tell
+from mempalace_toolkit.cli.output.progress import progress_for
+from mempalace_toolkit.errors import ExitCode, MempalaceError, UsageError
+from mempalace_toolkit.log import open_log
+from mempalace_toolkit.mining.command import find_mempalace, search
+from mempalace_toolkit.model.ensure import ModelRequest
+from mempalace_toolkit.model.location import model_folder
+from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.pipeline import RunRequest, run
+from mempalace_toolkit.sessions import opencode, pi
+from mempalace_toolkit.sessions.model import Agent, Store
+
+NAME = "mempalace-toolkit demo"
+HITS = 3
+
+QUESTIONS = (
+    ("Why did we pick Postgres?", "We picked Postgres for JSONB indexes", "opencode--"),
+    ("How many records does the ingestion worker batch per flush?", "batches 3 records", "pi--"),
+)
+"""What is asked, and the words and the page that must be among the first hits."""
+
+_SAMPLES: Sequence[tuple[Agent, str, Callable[[Sequence[Path]], Store]]] = (
+    ("opencode", "opencode/opencode.db", opencode.open_store),
+    ("pi", "pi/sessions", pi.open_store),
+)
+
+
+def run_demo(surroundings: Surroundings, keep: Path | None, as_json: bool) -> int:
+    """Mine, ask, show; the exit status. Raises MempalaceError where a hit is wrong."""
+    if keep is not None:
+        if keep.exists() and any(keep.iterdir()):
+            raise UsageError(f"{keep} is not empty", "name a new folder with --keep")
+        return _demonstrate(surroundings, keep.absolute(), as_json)
+    with tempfile.TemporaryDirectory(prefix="mempalace-demo-") as folder:
+        return _demonstrate(surroundings, Path(folder), as_json)
+
+
+def _demonstrate(surroundings: Surroundings, folder: Path, as_json: bool) -> int:
+    palace = PalaceLocation(folder / "palace", "chroma", "minilm")
+    environment = {
+        **surroundings.environment,
+        "MEMPALACE_CONFIG_DIR": str(folder / "config"),
+        "MEMPALACE_EMBEDDING_MODEL": "minilm",
+        "MEMPALACE_BACKEND": "chroma",
+    }
+    surroundings = dataclasses.replace(surroundings, environment=environment, data=folder / "data")
+    reports = [_mine(surroundings, palace, *sample) for sample in _SAMPLES]
+    answers = []
+    command = find_mempalace(None)
+    for question, words, page in QUESTIONS:
+        hits = search(command, palace.path, question, HITS, environment)
+        right = " ".join(words.split()) in " ".join(hits.split()) and page in hits
+        answers.append({"question": question, "right": right, "hits": hits})
+        if not as_json:
+            print(f"\nQ: {question}\n{hits.strip()}")
+    wrong = [str(answer["question"]) for answer in answers if not answer["right"]]
+    if as_json:
+        done = {"version": 1, "command": NAME, "status": "failed" if wrong else "ok"}
+        print_json({**done, "runs": reports, "answers": answers, "error": None})
+    if wrong:
+        tell(f"{NAME}: a wrong hit for: {'; '.join(wrong)}")
+        return ExitCode.MEMPALACE
+    tell(f"{NAME}: {len(answers)} questions, {len(answers)} right hits")
+    return ExitCode.OK
+
+
+def _mine(
+    surroundings: Surroundings,
+    palace: PalaceLocation,
+    agent: Agent,
+    place: str,
+    open_store: Callable[[Sequence[Path]], Store],
+) -> dict[str, object]:
+    request = RunRequest(
+        command=NAME,
+        agent=agent,
+        palace=palace,
+        data=surroundings.data,
+        home=surroundings.home,
+        model=ModelRequest(cache=model_folder(surroundings.home)),
+        environment=surroundings.environment,
+        now_ms=surroundings.now_ms,
+        stamp=surroundings.stamp,
+    )
+    sample = resources.files("mempalace_toolkit") / "samples" / place
+    _, log = open_log(surroundings.data / "logs", f"{agent}.log")
+    with (
+        resources.as_file(sample) as path,
+        closing(open_store([path])) as store,
+        log,
+        progress_for(quiet=False) as progress,
+    ):
+        report = run(store, request, progress, log)
+    if report.error:
+        raise report.error
+    if not report.filed:
+        raise MempalaceError(f"nothing was filed of the {agent} sample", f"see {log.name}")
+    return report.as_json(report.sessions)

@@ -1,0 +1,267 @@
+"""`mempalace-toolkit check` and `repair`: the palace's index, by hand."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mempalace_toolkit.cli.context.palace_options import (
+    NAME,
+    AsJson,
+    DryRun,
+    Palace,
+    Wait,
+    index_request,
+)
+from mempalace_toolkit.cli.output.boundary import end_with, print_json, tell
+from mempalace_toolkit.errors import (
+    DamageLeftError,
+    ExitCode,
+    ToolkitError,
+    error_status,
+)
+
+if TYPE_CHECKING:
+    from mempalace_toolkit.cli.output.run_history import Outcome
+    from mempalace_toolkit.index.check.report import IndexReport
+    from mempalace_toolkit.index.repair.plan_values import RepairPlan
+    from mempalace_toolkit.index.repair.result import RepairResult
+    from mempalace_toolkit.index.workers.embedding import Embed
+    from mempalace_toolkit.palace.location import PalaceLocation
+    from mempalace_toolkit.pipeline import RunRequest
+
+MOST_FINDINGS = 20
+_FEW_DRAWERS = 200  # are compared before anybody asks how far it is
+
+Deep = Annotated[
+    bool, typer.Option("--deep", help="Embed every drawer's text again and compare its vector.")
+]
+
+
+def check(
+    palace: Palace = None,
+    deep: Deep = False,
+    as_json: AsJson = False,
+) -> None:
+    """Prove that the palace's index is sound. Reads only. Exits 65 on damage."""
+
+    def work() -> int:
+        request = index_request(palace, f"{NAME} check")
+        report = _check(request, deep, False, as_json)
+        error = _damage(report)
+        if as_json:
+            print_json(_answer("check", "ok", error, {"palace": str(request.palace.path)}, report))
+        else:
+            _show(report, request.palace)
+            if error:
+                print(f"What can be done: {NAME} repair{' --deep' if deep else ''} --dry-run")
+        return error.exit_code if error else ExitCode.OK
+
+    raise typer.Exit(end_with(f"{NAME} check", as_json, 0, work))
+
+
+def repair(
+    palace: Palace = None,
+    dry_run: DryRun = False,
+    deep: Deep = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask. Without a terminal nothing is asked anyway.")
+    ] = False,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Also do what loses drawers or metadata that nothing tells any more.",
+        ),
+    ] = False,
+    wait: Wait = None,
+    as_json: AsJson = False,
+) -> None:
+    """Repair the palace's index from the vectors that it still holds."""
+
+    def work() -> int:
+        from mempalace_toolkit.cli.context.environment import Surroundings
+        from mempalace_toolkit.cli.output.run_history import Outcome, with_history
+
+        request = index_request(palace, f"{NAME} repair", wait)
+        if dry_run:
+            return _repair(request, Outcome(), Consent(True, yes, accept_loss, deep), as_json)
+        return with_history(
+            Surroundings.of_process(),
+            request.command,
+            lambda outcome: _repair(
+                request, outcome, Consent(False, yes, accept_loss, deep), as_json
+            ),
+        )
+
+    raise typer.Exit(end_with(f"{NAME} repair", as_json, 0, work))
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What the person agreed to beforehand: to see the plan only, to it, to what it loses;
+    and whether every vector is compared first."""
+
+    dry_run: bool
+    yes: bool
+    accept_loss: bool
+    deep: bool
+
+
+def _repair(request: RunRequest, outcome: Outcome, consent: Consent, as_json: bool) -> int:
+    from mempalace_toolkit.index.repair.heal import loses_something
+    from mempalace_toolkit.index.repair.plan import plan_repair
+    from mempalace_toolkit.index.repair.reembedding import with_model
+
+    report = _check(request, consent.deep, True, as_json)
+    plan = plan_repair(request.palace, report.findings, report.stamp)
+    if request.palace.embedding_model != "minilm":  # that one is fetched when it is needed
+        plan = with_model(plan, _embedder(request))
+    if not as_json:
+        _show(report, request.palace)
+        print("\n".join(f"  {line}" for line in plan.steps()))
+    if plan.grade == "refuse":
+        error = DamageLeftError(plan.refusal, plan.remedy)
+        outcome.status, outcome.error = "damaged", error.kind
+        return _end(request, as_json, report, plan, error=error)
+    if plan.grade == "nothing" or consent.dry_run:
+        return _end(request, as_json, report, plan)
+    asks = not consent.yes and sys.stdin.isatty()
+    if plan.loses and not consent.accept_loss:
+        question = f"This loses for good: {plan.loses}. Do it nevertheless?"
+        if not asks or not typer.confirm(question, err=True):
+            error = loses_something(request.palace, plan)
+            outcome.status, outcome.error = "damaged", error.kind
+            return _end(request, as_json, report, plan, error=error)
+    elif asks and not typer.confirm("Repair it?", err=True):
+        raise DamageLeftError("nothing was changed", f"{NAME} repair --yes does not ask")
+    return _do(request, outcome, as_json, plan)
+
+
+def _do(request: RunRequest, outcome: Outcome, as_json: bool, plan: RepairPlan) -> int:
+    from mempalace_toolkit.cli.output.progress import progress_for
+    from mempalace_toolkit.pipeline.maintenance import repair_now
+
+    with progress_for(as_json) as progress:
+        result, after = repair_now(request, progress, plan)
+    if not as_json:
+        for one in result.collections:
+            print(f"  {one.proof.line()}; {one.embedded:,} embedded again, {one.seconds:.1f} s")
+            if one.kept:
+                print(f"  the old index stays as {one.kept.rpartition('/')[2]}")
+        for line in result.restart_lines():
+            print(f"  {line}")
+        print("The index is sound." if result.sound else "The index is still damaged.")
+    error = None
+    outcome.status, outcome.repaired = "ok", True
+    if not result.sound:
+        outcome.status, outcome.error = "damaged", DamageLeftError.kind
+        found = after.detail if after.status == "damaged" else "it does not answer for all drawers"
+        error = DamageLeftError(
+            f"the palace's index is still damaged: {found}", "restore the palace from a backup"
+        )
+    return _end(request, as_json, after, result.plan, result, error)
+
+
+def _end(
+    request: RunRequest,
+    as_json: bool,
+    report: IndexReport,
+    plan: RepairPlan,
+    result: RepairResult | None = None,
+    error: ToolkitError | None = None,
+) -> int:
+    if as_json:
+        told: dict[str, object] = {
+            "palace": str(request.palace.path),
+            "plan": plan.as_json(),
+            "repair": result.as_json() if result else None,
+        }
+        status = "noop" if plan.grade == "nothing" else "ok"
+        print_json(_answer("repair", status, error, told, report))
+    if error:
+        tell(f"{NAME} repair: {error.message}")
+        tell(f"  {error.hint}")
+    return error.exit_code if error else ExitCode.OK
+
+
+def _answer(
+    command: str,
+    status: str,
+    error: ToolkitError | None,
+    told: dict[str, object],
+    report: IndexReport,
+) -> dict[str, object]:
+    return {
+        "version": 1,
+        "command": f"{NAME} {command}",
+        "status": error_status(error) if error else status,
+        **told,
+        "index": report.as_json(),
+        "error": error.as_json() if error else None,
+    }
+
+
+def _damage(report: IndexReport) -> DamageLeftError | None:
+    if report.status != "damaged":
+        return None
+    return DamageLeftError(
+        f"the palace's index is damaged: {report.detail}",
+        f"{NAME} repair --dry-run shows what can be done",
+    )
+
+
+def _check(request: RunRequest, deep: bool, thorough: bool, as_json: bool) -> IndexReport:
+    """Check the index; a few drawers are compared with their texts where the model is there.
+
+    A `deep` check compares all; a `thorough` one does where the few show that it must.
+    """
+    from dataclasses import replace
+
+    from mempalace_toolkit.cli.output.progress import progress_for
+    from mempalace_toolkit.index.check.deep import DeepCheck
+    from mempalace_toolkit.index.check.report import check_index
+    from mempalace_toolkit.pipeline.index_health import sample_check
+
+    if deep:
+        compare: DeepCheck | None = DeepCheck(_embedder(request), sample=None)
+    else:
+        compare = sample_check(request)
+    if compare is None:
+        return check_index(request.palace)
+    with progress_for(as_json) as progress:
+        told = 0
+
+        def tell_progress(compared: int, drawers: int) -> None:
+            nonlocal told
+            if drawers < _FEW_DRAWERS:
+                return
+            if not compared:
+                told = 0
+                progress.stage("comparing vectors with their texts", drawers)
+            progress.advance(compared - told)
+            told = compared
+
+        compare = replace(compare, thorough=thorough, progress=tell_progress)
+        return check_index(request.palace, compare)
+
+
+def _embedder(request: RunRequest) -> Embed:
+    from mempalace_toolkit.cli.output.progress import Quiet
+    from mempalace_toolkit.pipeline import repair_setting
+
+    embed = repair_setting(request, Quiet()).embed
+    assert embed is not None
+    return embed
+
+
+def _show(report: IndexReport, palace: PalaceLocation) -> None:
+    print(f"{palace.path}: {report.status.replace('_', ' ')}: {report.detail}.")
+    for finding in report.findings[:MOST_FINDINGS]:
+        where = finding.collection or finding.segment
+        print(f"  {finding.kind}{f' in {where}' if where else ''}: {finding.message}")
+    if len(report.findings) > MOST_FINDINGS:
+        print(f"  and {len(report.findings) - MOST_FINDINGS} more; --json lists them all")

@@ -1,0 +1,186 @@
+"""`mempalace-toolkit quarantine list`, `restore` and `prune`: index folders that were set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mempalace_toolkit.cli.context.palace_options import (
+    NAME,
+    AsJson,
+    DryRun,
+    Palace,
+    Wait,
+    index_request,
+    with_budget,
+)
+from mempalace_toolkit.cli.output.boundary import end_with, print_json
+from mempalace_toolkit.errors import ExitCode, ToolkitError, UsageError
+
+if TYPE_CHECKING:
+    from mempalace_toolkit.index.quarantine.folders import Quarantined
+    from mempalace_toolkit.pipeline import RunRequest
+
+COMMAND = f"{NAME} quarantine"
+MOST_KINDS = 3
+
+quarantine_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Index folders that were set aside.",
+)
+
+
+@quarantine_app.command("list")
+def quarantine_list(palace: Palace = None, as_json: AsJson = False) -> None:
+    """Show what was set aside, when and why, how large it is, and whether it is needed."""
+
+    def work() -> int:
+        from mempalace_toolkit.index.quarantine.folders import list_quarantined
+
+        request = index_request(palace, f"{COMMAND} list")
+        found = list_quarantined(request.palace.path)
+        needed = _needed(request) if found else frozenset()
+        if as_json:
+            told = [_as_json(one, needed, request.now_ms) for one in found]
+            _print_answer("list", "ok", {"quarantined": told})
+        else:
+            lines = (_lines(one, needed, request.now_ms) for one in found)
+            print("\n".join(lines) or "Nothing was set aside.")
+        return ExitCode.OK
+
+    raise typer.Exit(end_with(f"{COMMAND} list", as_json, 0, work))
+
+
+@quarantine_app.command("restore")
+def quarantine_restore(
+    name: Annotated[str, typer.Argument(help="A name that `quarantine list` shows.")],
+    palace: Palace = None,
+    dry_run: DryRun = False,
+    wait: Wait = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a folder that was set aside its own name back; a second call undoes the first."""
+
+    def work() -> int:
+        from mempalace_toolkit.index.quarantine.folders import list_quarantined
+        from mempalace_toolkit.pipeline.maintenance import restore_now
+
+        request = index_request(palace, f"{COMMAND} restore", wait)
+        place = request.palace.path
+        known = {one.folder.name: place / one.segment for one in list_quarantined(place)}
+        if name not in known:
+            raise UsageError(f"{name} was not set aside here", f"see `{COMMAND} list`")
+        exchanged = known[name].exists()
+        target = known[name] if dry_run else restore_now(request, name)
+        if as_json:
+            told = {"restored": name, "as": target.name, "exchanged": exchanged}
+            _print_answer("restore", "ok", told)
+        elif dry_run:
+            print(f"Would rename {name}\n  to {target.name}{_and_back(exchanged)}.")
+        else:
+            print(f"{name}\n  is {target.name} now{_and_back(exchanged)}.")
+            print(f"Check it: {NAME} check. A second restore undoes this one.")
+        return ExitCode.OK
+
+    raise typer.Exit(end_with(f"{COMMAND} restore", as_json, 0, work))
+
+
+def _and_back(exchanged: bool) -> str:
+    return ", and the other way round" if exchanged else ""
+
+
+@quarantine_app.command("prune")
+def quarantine_prune(
+    palace: Palace = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(metavar="GB", min=0, help="How much may stay; else as configured."),
+    ] = None,
+    dry_run: DryRun = False,
+    wait: Wait = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove the oldest folders beyond a budget; never the only copy of a vector."""
+
+    def work() -> int:
+        from mempalace_toolkit.pipeline.maintenance import plan_prune_now, prune_now
+
+        request = with_budget(index_request(palace, f"{COMMAND} prune", wait), budget)
+        plan = plan_prune_now(request) if dry_run else prune_now(request)
+        if as_json:
+            told = {
+                "budget": request.quarantine_bytes,
+                "pruned": [one.as_json() for one in plan.remove],
+                "kept": [one.as_json() for one in plan.kept],
+                "needed": [one.folder.name for one in plan.needed],
+            }
+            _print_answer("prune", "ok" if plan.remove else "noop", told)
+        else:
+            for one in plan.remove:
+                done = "Would remove" if dry_run else "Removed"
+                print(f"{done} {one.folder.name}\n  {megabytes(one.size)}")
+            print(f"{len(plan.kept)} kept, {len(plan.needed)} of them needed.")
+        return ExitCode.OK
+
+    raise typer.Exit(end_with(f"{COMMAND} prune", as_json, 0, work))
+
+
+def _needed(request: RunRequest) -> frozenset[Path] | None:
+    """The folders that must stay; None where the database does not tell."""
+    from mempalace_toolkit.index.repair.pruning import holders_of_only_copies
+
+    try:
+        return holders_of_only_copies(request.palace)
+    except ToolkitError:
+        return None
+
+
+def _as_json(one: Quarantined, needed: frozenset[Path] | None, now_ms: int) -> dict[str, object]:
+    told = None if needed is None else one.folder in needed
+    return {**one.as_json(), "age_seconds": _age(one, now_ms), "needed": told}
+
+
+def _age(one: Quarantined, now_ms: int) -> int | None:
+    moment = one.moment()
+    return None if moment is None else int(now_ms / 1000 - moment.timestamp())
+
+
+def _lines(one: Quarantined, needed: frozenset[Path] | None, now_ms: int) -> str:
+    """Two lines for a person: the name, to be copied; age, size, need and reason."""
+    about = [age_in_words(_age(one, now_ms)), megabytes(one.size)]
+    if needed is None:
+        about.append("needed or not is unknown")
+    else:
+        about.append("holds an only copy" if one.folder in needed else "not needed")
+    return f"{one.folder.name}\n  {', '.join(about)}\n  {_why(one.kinds)}"
+
+
+def _why(kinds: Sequence[str] | None) -> str:
+    if kinds is None:
+        return "not replaced by a repair: set aside by MemPalace, or by hand"
+    more = f" and {len(kinds) - MOST_KINDS} more" if len(kinds) > MOST_KINDS else ""
+    return f"replaced by a repair: {', '.join(kinds[:MOST_KINDS])}{more}"
+
+
+def age_in_words(seconds: int | None) -> str:
+    """`12 min old`, `3 h old`, `40 days old`."""
+    if seconds is None or seconds < 0:
+        return "of unknown age"
+    if seconds < 3600:
+        return f"{seconds // 60} min old"
+    return f"{seconds // 3600} h old" if seconds < 172_800 else f"{seconds // 86_400} days old"
+
+
+def megabytes(size: int) -> str:
+    """`12.4 MB`."""
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _print_answer(command: str, status: str, told: dict[str, object]) -> None:
+    head = {"version": 1, "command": f"{COMMAND} {command}", "status": status}
+    print_json({**head, **told, "error": None})

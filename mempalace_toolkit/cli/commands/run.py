@@ -1,0 +1,227 @@
+"""The whole job as a command: the options that `mempalace-session` and its pi twin share."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mempalace_toolkit import __version__
+from mempalace_toolkit.cli.context.interruption import limited_to
+from mempalace_toolkit.cli.context.palace_options import named
+from mempalace_toolkit.cli.context.session_choices import (
+    AgentCommand,
+    Choices,
+    repair_choice,
+    request_of,
+)
+from mempalace_toolkit.cli.output.boundary import end_with, print_json, run_app, tell
+from mempalace_toolkit.errors import ExitCode, StoreUnreadableError, UsageError
+
+if TYPE_CHECKING:
+    from mempalace_toolkit.cli.context.environment import Surroundings
+    from mempalace_toolkit.pipeline import RunRequest
+    from mempalace_toolkit.report.values import RunReport
+    from mempalace_toolkit.sessions.model import Store
+
+LONGEST_LIMIT = 10_000_000
+"""Seconds of a time limit: some 115 days, which every timer takes."""
+
+
+def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str) -> None:
+    """Parse the command line of this process, do the job, exit."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+    @app.command(name, help=about, context_settings={"help_option_names": ["-h", "--help"]})
+    def job(
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="List what would happen; write nothing.")
+        ] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+        palace: Annotated[
+            Path | None,
+            typer.Option(metavar="DIR", parser=named, help="Another palace than MemPalace's."),
+        ] = None,
+        store: Annotated[
+            Path | None,
+            typer.Option(metavar="PATH", parser=named, help="Another session store."),
+        ] = None,
+        wing: Annotated[
+            str | None, typer.Option(metavar="NAME", help="File everything into this wing.")
+        ] = None,
+        since: Annotated[
+            str | None,
+            typer.Option(metavar="DATE", help="Only sessions active since: 2026-11-01, 7d, 12h."),
+        ] = None,
+        limit: Annotated[
+            int | None, typer.Option(metavar="N", min=1, help="At most N sessions, newest first.")
+        ] = None,
+        session: Annotated[
+            str | None, typer.Option(metavar="ID", help="Only this session.")
+        ] = None,
+        include_subagents: Annotated[
+            bool, typer.Option("--include-subagents", help="Also sub-agents' sessions, labelled.")
+        ] = False,
+        repair: Annotated[
+            str, typer.Option(metavar="auto|always|never", help="When to repair the index.")
+        ] = "auto",
+        no_repair: Annotated[
+            bool, typer.Option("--no-repair", help="Same as --repair never.")
+        ] = False,
+        wait: Annotated[
+            float | None,
+            typer.Option(metavar="SECONDS", min=0, help="How long to wait for a busy palace (60)."),
+        ] = None,
+        time_limit: Annotated[
+            int,
+            typer.Option(
+                metavar="SECONDS",
+                min=0,
+                max=LONGEST_LIMIT,
+                help="End the run after this long, with exit status 70; 0 is never.",
+            ),
+        ] = 0,
+        verbose: Annotated[
+            int, typer.Option("-v", "--verbose", count=True, help="More on stderr.")
+        ] = 0,
+        quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Less on stderr.")] = False,
+        version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    ) -> None:
+        if version:
+            print(f"{name} {__version__}")
+            return
+        choices = Choices(
+            dry_run=dry_run,
+            as_json=as_json,
+            palace=palace,
+            store=store,
+            wing=wing,
+            since=since,
+            limit=limit,
+            session=session,
+            include_subagents=include_subagents,
+            repair="never" if no_repair else repair,
+            wait=wait,
+            time_limit=time_limit,
+            verbose=verbose,
+            quiet=quiet,
+        )
+        work = _work(agent_command, choices)
+        raise typer.Exit(end_with(name, as_json, verbose, work))
+
+    run_app(name, app)
+
+
+def _work(agent_command: Callable[[], AgentCommand], choices: Choices) -> Callable[[], int]:
+    def work() -> int:
+        from mempalace_toolkit.cli.context.environment import Surroundings
+
+        repair_choice(choices.repair)
+        surroundings = Surroundings.of_process()
+        return _take(agent_command(), choices, surroundings)
+
+    return work
+
+
+def _take(command: AgentCommand, choices: Choices, surroundings: Surroundings) -> int:
+    """Do the job, or survey it; the exit status. A scheduled run is noted even without a store."""
+    from mempalace_toolkit.cli.output.run_history import Outcome, is_scheduled, with_history
+
+    places = [choices.store] if choices.store else command.locate(surroundings)
+
+    def work(outcome: Outcome) -> int:
+        if not places:
+            return _nothing_to_do(command, choices, surroundings)
+        with limited_to(choices.time_limit):
+            report = _reported(command, places, choices, surroundings)
+        outcome.take(report)
+        return _tell_report(report, choices)
+
+    if choices.dry_run or not (places or is_scheduled(surroundings)):
+        return work(Outcome())
+    return with_history(surroundings, command.name, work)
+
+
+def _reported(
+    command: AgentCommand, places: Sequence[Path], choices: Choices, surroundings: Surroundings
+) -> RunReport:
+    """Open the store and run or survey."""
+    request = request_of(command, choices, surroundings)
+    with closing(command.open_store(places)) as store:
+        report = _survey_or_run(store, request, choices, surroundings)
+    if choices.session and not report.sessions and report.error is None:
+        from mempalace_toolkit.sessions.model import is_meant
+
+        unread = [one for one in report.findings if is_meant(one.session, choices.session)]
+        if not unread:
+            raise UsageError(
+                f"no session {choices.session!r} in {', '.join(report.stores)}",
+                "--dry-run --json lists the ids",
+            )
+        report.error = StoreUnreadableError(unread[0].message, "see the findings")
+    return report
+
+
+def _survey_or_run(
+    store: Store, request: RunRequest, choices: Choices, surroundings: Surroundings
+) -> RunReport:
+    from mempalace_toolkit import pipeline
+    from mempalace_toolkit.cli.output.progress import echoed, progress_for
+    from mempalace_toolkit.log import open_log
+
+    if choices.dry_run:
+        return pipeline.survey(store, request)
+    moment = datetime.fromtimestamp(surroundings.now_ms / 1000, UTC)
+    name = f"{moment:%Y%m%dT%H%M%S}-{request.command}.log"
+    path, log = open_log(surroundings.state / "logs", name)
+    shown = echoed(log) if choices.verbose else log
+    quiet = choices.quiet or choices.as_json or choices.verbose > 0
+    with log, progress_for(quiet) as progress:
+        report = pipeline.run(store, request, progress, shown)
+    report.log = str(path)
+    return report
+
+
+def _nothing_to_do(command: AgentCommand, choices: Choices, surroundings: Surroundings) -> int:
+    from mempalace_toolkit.report.values import RunReport
+
+    searched = [str(place) for place in command.searched(surroundings)]
+    if choices.as_json:
+        palace = surroundings.palace(choices.palace, surroundings.configuration())
+        report = RunReport(command.name, str(palace.path), searched=searched)
+        print_json(report.as_json([]))
+    elif not choices.quiet:
+        print(f"Nothing to do: no {command.agent} sessions on this machine. Looked at:")
+        print("\n".join(f"  {place}" for place in searched))
+    return ExitCode.OK
+
+
+def _tell_report(report: RunReport, choices: Choices) -> int:
+    from mempalace_toolkit.cli.output import text
+
+    if choices.as_json:
+        listed = report.sessions
+        if not choices.dry_run:
+            listed = [line for line in listed if line.action not in ("unchanged", "skipped")]
+        print_json(report.as_json(listed))
+    else:
+        width = shutil.get_terminal_size().columns
+        if choices.dry_run:
+            print(text.session_table(report.sessions, width))
+            print(text.dry_run_summary(report))
+        elif not choices.quiet:
+            print(text.run_summary(report, width))
+    if report.error:
+        tell(f"{report.command}: {report.error.message}")
+        tell(f"  {report.error.hint}")
+    if not choices.quiet:
+        for line in text.finding_lines(report):
+            tell(line)
+    sys.stdout.flush()
+    return report.exit_code

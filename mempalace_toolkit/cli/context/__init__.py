@@ -1,0 +1,1 @@
+"""What a command needs to know: the environment, options, signals, the history."""

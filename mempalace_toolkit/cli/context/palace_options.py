@@ -1,0 +1,64 @@
+"""What the commands on a palace's index share: their options, and the request made of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mempalace_toolkit.pipeline import RunRequest
+
+NAME = "mempalace-toolkit"
+
+
+def named(text: str) -> Path:
+    """A path from the command line; an unset shell variable names none."""
+    if not text:
+        raise typer.BadParameter("it is empty")
+    return Path(text)
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Palace = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", parser=named, help="Another palace than MemPalace's."),
+]
+Wait = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", min=0, help="How long to wait for a busy palace."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; write nothing.")]
+
+
+def index_request(palace: Path | None, command: str, wait: float | None = None) -> RunRequest:
+    """What is asked of the palace; what the command line leaves open the configuration says."""
+    from mempalace_toolkit.cli.context.environment import Surroundings
+    from mempalace_toolkit.model.ensure import ModelRequest
+    from mempalace_toolkit.model.location import model_folder
+    from mempalace_toolkit.pipeline import RunRequest
+
+    here = Surroundings.of_process()
+    settings = here.configuration()
+    return RunRequest(
+        command=command,
+        agent="opencode",
+        palace=here.palace(palace, settings),
+        data=here.data,
+        home=here.home,
+        model=ModelRequest(cache=model_folder(here.home)),
+        environment=here.environment,
+        now_ms=here.now_ms,
+        wait=settings.wait if wait is None else wait,
+        stamp=here.stamp,
+        quarantine_bytes=settings.quarantine_bytes,
+    )
+
+
+def with_budget(request: RunRequest, gigabytes: float | None) -> RunRequest:
+    """The request with the budget of the command line, where it names one."""
+    if gigabytes is None:
+        return request
+    return replace(request, quarantine_bytes=int(min(gigabytes, 1e9) * 1e9))

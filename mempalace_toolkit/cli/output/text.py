@@ -1,0 +1,164 @@
+"""A run's report as text for a person: tables that fit the terminal, a summary in lines."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+
+from mempalace_toolkit.report.values import FATES, RunReport, SessionLine
+
+MOST_FINDINGS = 10
+
+
+def session_table(lines: Sequence[SessionLine], width: int) -> str:
+    """One line a session: fate, wing, turns, last activity, title or reason."""
+    if not lines:
+        return "No sessions."
+    wing_width = min(16, max(4, *(cells(line.wing) for line in lines)))
+    fixed = 9 + 1 + wing_width + 1 + 6 + 1 + 16 + 1
+    title_width = max(12, width - fixed)
+    head = f"{'FATE':9} {fit('WING', wing_width)} {'TURNS':>6} {'LAST ACTIVITY':16} TITLE"
+    rows = [head]
+    for line in lines:
+        title = line.title or "(untitled)"
+        if line.reason:
+            title = f"{line.reason}: {title}"
+        elif line.kept:
+            title = f"{line.kept} kept that the store lost: {title}"
+        rows.append(
+            f"{line.action:9} {fit(line.wing, wing_width)} {line.turns:6}"
+            f" {local_time(line.updated):16} {fit(title, title_width).rstrip()}"
+        )
+    return "\n".join(rows)
+
+
+def dry_run_summary(report: RunReport) -> str:
+    """What a run would do, in one or two lines."""
+    actions = report.actions
+    todo = sum(actions[name] for name in ("new", "grown", "rewritten"))
+    told = [f"{counted(actions)}."]
+    if todo:
+        told.append(f"Would take {todo} session(s) into {report.palace}.")
+    if report.withdrawn:
+        told.append(f"Would withdraw {_undone(report)}.")
+    told += _kept(report)
+    if not todo and not report.withdrawn:
+        told.append("Nothing to do.")
+    return "\n".join(told) + " Nothing was written."
+
+
+def _undone(report: RunReport) -> str:
+    """How much talk leaves because it was undone."""
+    turns = sum(line.withdrawn for line in report.sessions)
+    sessions = report.actions["withdrawn"]
+    if not sessions:
+        return f"{report.withdrawn} page(s) of what was undone"
+    return f"{turns} undone turn(s) of {sessions} session(s) from {report.withdrawn} page(s)"
+
+
+def _kept(report: RunReport) -> list[str]:
+    """How much talk stays that the store has no more; empty where there is none."""
+    lines = [line for line in report.sessions if line.kept]
+    turns = sum(line.kept for line in lines)
+    told = f"Kept: {turns} turn(s) of {len(lines)} session(s) that the store has no more."
+    return [told] if lines else []
+
+
+def counted(actions: Counter[str]) -> str:
+    """`3 new, 1 grown, 40 unchanged`, without the fates that nobody met."""
+    told = [f"{actions[name]} {name}" for name in FATES if actions[name]]
+    return ", ".join(told) or "no sessions"
+
+
+def run_summary(report: RunReport, width: int) -> str:
+    """What a run did: sessions, drawers a wing, index, time, log."""
+    lines = [f"Sessions: {counted(report.actions)}."]
+    if report.wings:
+        wing_width = min(30, max(4, *(cells(wing.wing) for wing in report.wings)))
+        lines.append(
+            f"{fit('WING', wing_width)} {'SESSIONS':>8} {'PAGES':>6} {'DRAWERS':>8} RESULT"
+        )
+        for wing in report.wings:
+            drawers = "?" if wing.drawers is None else str(wing.drawers)
+            row = f"{fit(wing.wing, wing_width)} {wing.sessions:8} {wing.pages:6} {drawers:>8} "
+            lines.append(row + fit(wing.result, max(10, width - len(row))).rstrip())
+    if report.withdrawn:
+        lines.append(f"Withdrawn: {_undone(report)}.")
+    lines += _kept(report)
+    if report.drawers_after is not None:
+        filed = report.filed or 0
+        lines.append(f"Drawers: {filed} filed, {report.drawers_after} in the palace.")
+    for repair in report.repairs:
+        was = report.index_before.detail if report.index_before else "damaged"
+        lines += [f"Index was damaged: {was}. Repaired:", *map(_step, repair.plan.steps())]
+        lines += map(_step, repair.restart_lines())
+    if report.index_after:
+        lines.append(f"Index: {report.index_after.status.replace('_', ' ')}.")
+    if report.pruned:
+        megabytes = sum(folder.size for folder in report.pruned) / 1e6
+        lines.append(
+            f"Removed: {len(report.pruned)} replaced index folder(s), {megabytes:,.1f} MB."
+        )
+    spent = ", ".join(f"{stage} {took:.1f} s" for stage, took in report.seconds.items())
+    if spent:
+        lines.append(f"Time: {spent}.")
+    if report.log:
+        lines.append(f"Log: {report.log}")
+    return "\n".join(lines)
+
+
+def _step(line: str) -> str:
+    return f"  {line}"
+
+
+def finding_lines(report: RunReport) -> list[str]:
+    """The findings, the first of them one by one."""
+    told = [
+        f"{finding.kind}: {finding.message}" + (f" ({finding.session})" if finding.session else "")
+        for finding in report.findings[:MOST_FINDINGS]
+    ]
+    if len(report.findings) > MOST_FINDINGS:
+        told.append(f"and {len(report.findings) - MOST_FINDINGS} more; --json lists them all")
+    return told
+
+
+def local_time(milliseconds: int) -> str:
+    """`2026-11-21 03:04` where the reader is."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000).strftime("%Y-%m-%d %H:%M")
+    except (OverflowError, ValueError, OSError):
+        return "?"
+
+
+def fit(text: str, width: int) -> str:
+    """`text` on one line in exactly `width` terminal cells, cut with an ellipsis."""
+    if text.isascii() and text.isprintable():
+        return text.ljust(width) if len(text) <= width else text[: width - 1] + "…"
+    shown = text
+    if not text.isprintable():
+        shown = "".join(c if c.isprintable() else " " for c in text)
+    if cells(shown) <= width:
+        return shown + " " * (width - cells(shown))
+    taken, used = [], 0
+    for character in shown:
+        used += _cell(character)
+        if used > width - 1:
+            used -= _cell(character)
+            break
+        taken.append(character)
+    return "".join(taken) + "…" + " " * (width - 1 - used)
+
+
+def cells(text: str) -> int:
+    """How many terminal cells `text` takes."""
+    return len(text) if text.isascii() else sum(map(_cell, text))
+
+
+@lru_cache(maxsize=4096)
+def _cell(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Me", "Mn"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

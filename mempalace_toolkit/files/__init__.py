@@ -1,0 +1,1 @@
+"""Private folders, atomic writes, and exchanging folders, whatever is in them."""

@@ -1,0 +1,1 @@
+"""One line for every real run, kept apart from what schedules them."""

@@ -1,0 +1,1 @@
+"""Whether the vector index is sound, and making it sound again."""

@@ -1,0 +1,1 @@
+"""Proves that the vector index is sound, or names each damage."""

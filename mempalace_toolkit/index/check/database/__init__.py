@@ -1,0 +1,1 @@
+"""Whether chromadb can open the palace's database, read it, and file more in it."""

@@ -1,0 +1,1 @@
+"""HNSW graphs built on all cores."""

@@ -1,0 +1,1 @@
+"""Index folders that were set aside: their names, listing and giving back."""

@@ -1,0 +1,1 @@
+"""Reads a damaged database page by page and rebuilds it."""

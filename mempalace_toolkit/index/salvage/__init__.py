@@ -1,0 +1,1 @@
+"""Finds each drawer's vector in the queue, the index and quarantined indexes."""

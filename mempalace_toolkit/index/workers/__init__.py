@@ -1,0 +1,1 @@
+"""Child processes that load chromadb or the embedding model."""

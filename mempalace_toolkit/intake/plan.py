@@ -1,0 +1,262 @@
+"""What a run would do with one session: printable, the same for a dry run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Literal
+
+from mempalace_toolkit.intake.held_pages import Held, holds_all, read_held
+from mempalace_toolkit.intake.kept_turns import Merged, Reading, first_held, merge, told_reasons
+from mempalace_toolkit.ledger.records import RecordedPage, RecordedSession
+from mempalace_toolkit.sessions.model import (
+    READER_VERSIONS,
+    Session,
+    SessionRef,
+    StoreFinding,
+    Turn,
+)
+from mempalace_toolkit.transcripts.render import (
+    Cut,
+    Page,
+    PageHeader,
+    cut_talk,
+    page_name,
+    render_page,
+    session_digest,
+)
+
+Action = Literal["new", "grown", "rewritten", "withdrawn", "unchanged", "skipped"]
+
+UNDECIDED = "-"
+"""The wing of a session that was passed by unread: it has none yet."""
+
+UNSETTLED_MS = 24 * 3600 * 1000
+"""How long after its last activity a session is read again whatever its change key says: a
+message that is still streaming reaches the store without moving the session's time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPlan:
+    """What becomes of one session, and the record to keep of it.
+
+    `cuts` are its own turns page by page. `pages` are those it should have in the spool, of
+    which `lost` are not there as they should be, and `sealed` are left alone, because what
+    they say can be told from nowhere. `known` tells that nothing about it is to be recorded.
+    `adopted` are those of `pages` that the palace holds and a lost ledger knew.
+    `withdrawn` are the reasons for which turns leave, one a turn, off `withdrawn_pages` pages.
+    """
+
+    action: Action
+    record: RecordedSession
+    cuts: tuple[Cut, ...] = ()
+    pages: tuple[RecordedPage, ...] = ()
+    lost: frozenset[str] = frozenset()
+    sealed: frozenset[str] = frozenset()
+    known: bool = False
+    adopted: tuple[RecordedPage, ...] = ()
+    withdrawn: tuple[str, ...] = ()
+    withdrawn_pages: int = 0
+
+    @property
+    def reason(self) -> str:
+        """Why talk of it leaves, or why it is skipped; empty otherwise."""
+        return told_reasons(self.withdrawn) if self.withdrawn else self.record.skipped
+
+    def findings(self, source: str) -> tuple[StoreFinding, ...]:
+        """What a person should know of talk that stays though the store, `source`, lost it."""
+        told = []
+        if self.record.kept:
+            told.append(("turns_kept", f"{self.record.kept} turn(s) {_KEPT}"))
+        if self.sealed:
+            told.append(("pages_kept", f"{len(self.sealed)} page(s) {_SEALED}"))
+        return tuple(StoreFinding(kind, text, source, self.record.id) for kind, text in told)
+
+
+_KEPT = (
+    "that were taken before are missing from the store, and nothing there marks them as undone:"
+    " they stay in the palace; if the store was damaged or replaced, restore it from its backup"
+)
+_SEALED = (
+    "stay in the palace as they are, because neither the spool nor the store has their text any"
+    " more; if the store was damaged or replaced, restore it from its backup"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PageChanges:
+    """Pages to write, each with its record, and paths of pages to retire."""
+
+    write: tuple[tuple[Page, RecordedPage], ...] = ()
+    retire: tuple[str, ...] = ()
+
+
+def label_of(ref: SessionRef) -> str:
+    """The agent's name on pages and drawers; sub-agents are told apart."""
+    return f"{ref.agent}-subagent" if ref.parent else ref.agent
+
+
+def plan_session(
+    session: Session,
+    wing: str,
+    known: RecordedSession | None,
+    pages: Sequence[RecordedPage],
+    now_ms: int,
+    spool: Path,
+) -> SessionPlan:
+    """Compare a session as read with the ledger's record of it.
+
+    What its `pages` in the spool hold and the reading lacks stays, unless the store marks it as
+    undone. Copied turns are left to the session they were copied from: `session.copied` must be
+    0 where that one is neither taken now nor remembered.
+    """
+    start = _own_start(session)
+    turns = session.turns[start:]
+    held, merged = Held(), Merged(turns, 0, {})
+    if not holds_all(turns, pages, known.turns if known else 0):
+        held = read_held(spool, pages, session.turns)
+        if known and known.copied:  # its pages hold none of what was copied
+            start = first_held(session.turns[:start], held.turns)
+        mended = known is None or known.reader != READER_VERSIONS[session.ref.agent]
+        reading = Reading(session.turns[start:], session.turns[:start], session.withdrawn, mended)
+        merged = merge(reading, held.turns)
+    cuts = tuple(cut_talk(merged.turns))
+    record = _record(session, cuts, wing, now_ms, merged.kept, bool(held.sealed))
+    action: Action = "skipped" if record.skipped else _action(record, known, merged.turns)
+    if merged.withdrawn:
+        action = "withdrawn"
+    return SessionPlan(
+        action,
+        record,
+        cuts,
+        tuple(pages),
+        sealed=held.sealed,
+        known=record == known,
+        withdrawn=tuple(merged.withdrawn.values()),
+        withdrawn_pages=len({held.pages[position] for position in merged.withdrawn}),
+    )
+
+
+def skip_session(ref: SessionRef, reason: str, known: RecordedSession | None) -> SessionPlan:
+    """A session that is passed by unread.
+
+    Its record has no change key, so that it is read when it is no longer passed by; the
+    record of one that was taken before stays.
+    """
+    record = RecordedSession(
+        agent=ref.agent,
+        id=ref.id,
+        label=label_of(ref),
+        wing=UNDECIDED,
+        title=ref.title,
+        directory=ref.directory,
+        change_key="",
+        turns=0,
+        digest="",
+        updated=ref.updated,
+        settled=False,
+        copied=0,
+        copied_from=None,
+        skipped=reason,
+        reader=0,
+        kept=0,
+    )
+    taken = known is not None and not known.skipped
+    return SessionPlan("skipped", record, known=taken or record == known)
+
+
+def plan_pages(plan: SessionPlan) -> PageChanges:
+    """Which pages of the session are to be written, and which the palace must lose."""
+    record = plan.record
+    before = {page.path: page for page in plan.pages if page.path not in plan.sealed}
+    write = []
+    if not record.skipped:
+        folder = f"{record.label}/{record.wing}"
+        header = PageHeader(record.id, record.directory, record.label)
+        numbers = count(1)
+        for cut in plan.cuts:
+            path, number = next(
+                (path, number)
+                for number in numbers
+                if (path := f"{folder}/{page_name(record.label, record.id, number)}")
+                not in plan.sealed
+            )
+            old = before.pop(path, None)
+            if old is None or old.digest != cut.digest or path in plan.lost:
+                page = render_page(header, number, cut)
+                write.append((page, _recorded_page(page, path, record)))
+    return PageChanges(tuple(write), tuple(before))
+
+
+def _own_start(session: Session) -> int:
+    """Where a session's own turns begin: an answer of its own keeps the copied question."""
+    start = session.copied
+    while 0 < start < len(session.turns) and session.turns[start].role == "assistant":
+        start -= 1
+    return start
+
+
+def _record(
+    session: Session, cuts: Sequence[Cut], wing: str, now_ms: int, kept: int, sealed: bool
+) -> RecordedSession:
+    ref = session.ref
+    turns = [turn for cut in cuts for turn in cut.turns]
+    return RecordedSession(
+        agent=ref.agent,
+        id=ref.id,
+        label=label_of(ref),
+        wing=wing,
+        title=ref.title,
+        directory=ref.directory,
+        change_key=ref.change_key,
+        turns=len(turns),
+        digest=session_digest(cuts),
+        updated=ref.updated,
+        settled=ref.updated < now_ms - UNSETTLED_MS,
+        copied=session.copied,
+        copied_from=session.copied_from,
+        skipped="" if sealed or kept else _unqualified(session, turns),
+        reader=READER_VERSIONS[ref.agent],
+        kept=kept,
+    )
+
+
+def _unqualified(session: Session, turns: Sequence[Turn]) -> str:
+    """Why a session is not mined; empty where it is."""
+    roles = {turn.role for turn in turns}
+    if not turns and session.copied:
+        return "all of it stands in the session it was forked from"
+    if "user" not in roles:
+        return "nothing visible was asked"
+    if "assistant" not in roles:
+        return "no visible answer"
+    return ""
+
+
+def _action(
+    record: RecordedSession, known: RecordedSession | None, turns: Sequence[Turn]
+) -> Action:
+    if known is None or known.skipped:
+        return "new"
+    if known.digest == record.digest:
+        return "unchanged" if known.wing == record.wing else "rewritten"
+    if (
+        known.turns < record.turns
+        and session_digest(cut_talk(turns[: known.turns])) == known.digest
+    ):
+        return "grown"
+    return "rewritten"
+
+
+def _recorded_page(page: Page, path: str, record: RecordedSession) -> RecordedPage:
+    return RecordedPage(
+        path=path,
+        agent=record.agent,
+        session=record.id,
+        folder=path.rpartition("/")[0],
+        number=page.number,
+        digest=page.digest,
+        mtime_ms=page.mtime_ms,
+    )

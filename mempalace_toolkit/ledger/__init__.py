@@ -1,0 +1,1 @@
+"""Remembers sessions, pages, and what each palace holds of them."""

@@ -1,0 +1,153 @@
+"""One writer a palace: the toolkit's own lock, and a look at MemPalace's.
+
+Both are flock, so the kernel releases them however their holder ends. Ours lies inside the
+palace folder, where a container and its host that share the palace meet on one file.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mempalace_toolkit.errors import PalaceBusyError, WriteUndoneError
+from mempalace_toolkit.files.private import is_full, private_folder, write_undone
+
+LOCK_NAME = ".mempalace-toolkit.lock"
+_POLL_SECONDS = 0.1
+
+
+@contextmanager
+def palace_lock(palace: Path, home: Path, wait: float, holder: str) -> Iterator[int]:
+    """Hold the palace against every other writer for the length of a `with` block.
+
+    Waits up to `wait` seconds for another toolkit run and for a MemPalace writer. Yields the
+    lock's file descriptor: a child that inherits it keeps the palace held until it, too, has
+    ended. `holder` is what a later contender is told. Raises PalaceBusyError.
+    """
+    descriptor = _open_lock(palace)
+    try:
+        _hold(descriptor, palace, home, wait, holder)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def palace_released(
+    descriptor: int, palace: Path, home: Path, wait: float, holder: str
+) -> Iterator[None]:
+    """Let others have a palace that is held, for the length of a `with` block.
+
+    It is held again afterwards, as by `palace_lock`. Raises PalaceBusyError.
+    """
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    yield
+    _hold(descriptor, palace, home, wait, holder)
+
+
+def mempalace_holder(palace: Path, home: Path) -> str | None:
+    """Who holds MemPalace's own lock on the palace right now: `PID N (command)`, or None.
+
+    MemPalace 3.11 flocks `~/.mempalace/locks/mine_palace_<key>.lock`, the key being 16 hex
+    digits of the real path's sha256, and writes the holder from byte 1 on.
+    """
+    key = hashlib.sha256(os.path.realpath(palace).encode()).hexdigest()[:16]
+    file = home / ".mempalace" / "locks" / f"mine_palace_{key}.lock"
+    try:
+        descriptor = os.open(file, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(os.pread(descriptor, 500, 1))
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _hold(descriptor: int, palace: Path, home: Path, wait: float, holder: str) -> None:
+    deadline = time.monotonic() + wait
+    _retry_until(deadline, lambda: _try_own(descriptor, palace))
+    write_holder(descriptor, f"PID {os.getpid()} ({holder})", 0, palace / LOCK_NAME)
+    _retry_until(deadline, lambda: _probe_mempalace(palace, home))
+
+
+def _open_lock(palace: Path) -> int:
+    private_folder(palace)
+    try:
+        return os.open(palace / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if is_full(error):
+            raise write_undone(palace / LOCK_NAME, error) from error
+        raise WriteUndoneError(
+            f"cannot use {palace} as a palace: {error.strerror or error}",
+            "name a folder that you may write to with --palace",
+        ) from error
+
+
+def write_holder(descriptor: int, holder: str, at: int, file: Path) -> None:
+    """Name the holder in a lock's file, from this byte on. Raises WriteUndoneError.
+
+    What is there is written over before the file is cut: on a full disk its block stays ours.
+    """
+    content = holder.encode()
+    try:
+        if os.pwrite(descriptor, content, at) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.ftruncate(descriptor, at + len(content))
+    except OSError as error:
+        raise write_undone(file, error) from error
+
+
+def _retry_until(deadline: float, attempt: Callable[[], None]) -> None:
+    while True:
+        try:
+            return attempt()
+        except PalaceBusyError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_POLL_SECONDS)
+
+
+def _try_own(descriptor: int, palace: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise _busy(palace, _holder(os.pread(descriptor, 500, 0))) from error
+
+
+def _probe_mempalace(palace: Path, home: Path) -> None:
+    holder = mempalace_holder(palace, home)
+    if holder:
+        raise _busy(palace, holder)
+
+
+def _busy(palace: Path, holder: str) -> PalaceBusyError:
+    ends = "wait for it to end, or stop it"
+    if "mcp" in holder or "serve" in holder:
+        ends = (
+            "a MemPalace server holds it from its first write until it ends: restart the program"
+            " that it belongs to (an editor, say)"
+        )
+    return PalaceBusyError(
+        f"the palace {palace} is held by {holder}",
+        f"{ends}, then run again; --wait SECONDS waits longer",
+        holder,
+    )
+
+
+def _holder(content: bytes) -> str:
+    text = content.decode("utf-8", "replace").strip("\0 \n")
+    if not text:
+        return "another process"
+    number, _, command = text.removeprefix("PID ").partition(" ")
+    with suppress(ValueError):
+        return f"PID {int(number)} ({command.strip().strip('()') or 'unnamed'})"
+    return text

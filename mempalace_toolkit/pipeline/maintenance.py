@@ -1,0 +1,62 @@
+"""What a person asks of a palace's index, outside of a run: repair, restore, prune."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mempalace_toolkit.errors import DamageLeftError
+from mempalace_toolkit.index.check.report import IndexReport, check_index, index_report
+from mempalace_toolkit.index.quarantine.folders import restore
+from mempalace_toolkit.index.repair.apply import repair_palace
+from mempalace_toolkit.index.repair.plan_values import RepairPlan
+from mempalace_toolkit.index.repair.pruning import PrunePlan, plan_pruning, prune
+from mempalace_toolkit.index.repair.result import RepairResult
+from mempalace_toolkit.palace.mempalace_lock import hold_mempalace_lock
+from mempalace_toolkit.palace.toolkit_lock import palace_lock
+from mempalace_toolkit.pipeline.index_health import note_kept, repair_setting
+from mempalace_toolkit.pipeline.request import RunRequest
+from mempalace_toolkit.report.values import Observer
+
+
+def repair_now(
+    request: RunRequest, observer: Observer, plan: RepairPlan
+) -> tuple[RepairResult, IndexReport]:
+    """Hold the palace and do what was planned; the result, and the index as it is now.
+
+    Raises what repair_palace raises; the palace is then as it was.
+    """
+    palace = request.palace
+    with palace_lock(palace.path, request.home, request.wait, request.command):
+        result = repair_palace(palace, plan, repair_setting(request, observer))
+        note_kept(result)
+        return result, index_report(result.findings)
+
+
+def restore_now(request: RunRequest, name: str) -> Path:
+    """Hold the palace and give a quarantined folder its own name back; see `restore`."""
+    palace = request.palace.path
+    with (
+        palace_lock(palace, request.home, request.wait, request.command),
+        hold_mempalace_lock(palace, request.home),
+    ):
+        return restore(palace, name)
+
+
+def prune_now(request: RunRequest) -> PrunePlan:
+    """Hold the palace and remove what is beyond the budget. Raises as plan_prune_now does."""
+    palace = request.palace.path
+    with palace_lock(palace, request.home, request.wait, request.command):
+        plan = plan_prune_now(request)
+        prune(palace, plan)
+    return plan
+
+
+def plan_prune_now(request: RunRequest) -> PrunePlan:
+    """What `prune_now` would do. Reads only; raises DamageLeftError where there is damage."""
+    index = check_index(request.palace)
+    if index.status == "damaged":
+        raise DamageLeftError(
+            f"nothing is removed while the palace's index is damaged: {index.detail}",
+            "mempalace-toolkit repair",
+        )
+    return plan_pruning(request.palace, request.quarantine_bytes)

@@ -1,0 +1,1 @@
+"""Compares what the schedulers and the run history say with what should be."""
