@@ -281,25 +281,3 @@ def _folder_state(folder: Path) -> list[tuple[str, int, int]]:
                 status = os.stat(os.path.join(root, name))  # noqa: PTH116, PTH118
                 state.append((name, status.st_size, status.st_mtime_ns))
     return sorted(state)
-
-
-def search(
-    command: MempalaceCommand,
-    palace: Path,
-    question: str,
-    hits: int,
-    environment: Mapping[str, str],
-) -> str:
-    """What `mempalace search` prints for a question. Raises MempalaceError where it fails."""
-    program = [command.program] if command.program else [*OWN_PYTHON, "-m", "mempalace"]
-    argv = [*program, "--palace", str(palace), "search", question, "--results", str(hits)]
-    try:
-        answer = subprocess.run(
-            argv, capture_output=True, text=True, timeout=300, env={**environment, **_SETTLED}
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise MempalaceError(f"mempalace search failed: {error}", "try it by hand") from error
-    if answer.returncode != 0:
-        told = answer.stderr.strip().splitlines()[-1:] or ["no word said"]
-        raise MempalaceError(f"mempalace search failed: {told[0]}", "try it by hand")
-    return answer.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -11,25 +12,28 @@ from pathlib import Path
 
 from mempalace_toolkit.cli.context.environment import Surroundings
 from mempalace_toolkit.cli.output.boundary import print_json, tell
+from mempalace_toolkit.cli.output.hits_text import hits_text
 from mempalace_toolkit.cli.output.progress import progress_for
 from mempalace_toolkit.errors import ExitCode, MempalaceError, UsageError
+from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.log import open_log
-from mempalace_toolkit.mining.command import find_mempalace, search
 from mempalace_toolkit.model.ensure import ModelRequest
 from mempalace_toolkit.model.location import model_folder
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.pipeline import RunRequest, run
+from mempalace_toolkit.recall.search import Question, search_palace
+from mempalace_toolkit.recall.sources import Hit, hits_of
 from mempalace_toolkit.sessions import opencode, pi
 from mempalace_toolkit.sessions.model import Agent, Store
 
 NAME = "mempalace-toolkit demo"
-HITS = 3
+HITS = 2
 
 QUESTIONS = (
-    ("Why did we pick Postgres?", "We picked Postgres for JSONB indexes", "opencode--"),
-    ("How many records does the ingestion worker batch per flush?", "batches 3 records", "pi--"),
+    ("Why did we choose Postgres over MongoDB?", "which a transaction gives you", "opencode"),
+    ("What made the nightly price import slow?", "commits after each of the 900,000 rows", "pi"),
 )
-"""What is asked, and the words and the page that must be among the first hits."""
+"""What is asked; the words of the answer, and in which agent's session it must be found."""
 
 _SAMPLES: Sequence[tuple[Agent, str, Callable[[Sequence[Path]], Store]]] = (
     ("opencode", "opencode/opencode.db", opencode.open_store),
@@ -56,15 +60,19 @@ def _demonstrate(surroundings: Surroundings, folder: Path, as_json: bool) -> int
         "MEMPALACE_BACKEND": "chroma",
     }
     surroundings = dataclasses.replace(surroundings, environment=environment, data=folder / "data")
+    asking = _request(surroundings, palace, "opencode")
     reports = [_mine(surroundings, palace, *sample) for sample in _SAMPLES]
     answers = []
-    command = find_mempalace(None)
-    for question, words, page in QUESTIONS:
-        hits = search(command, palace.path, question, HITS, environment)
-        right = " ".join(words.split()) in " ".join(hits.split()) and page in hits
-        answers.append({"question": question, "right": right, "hits": hits})
-        if not as_json:
-            print(f"\nQ: {question}\n{hits.strip()}")
+    with Ledger.look(asking.ledger) as ledger:
+        for question, words, agent in QUESTIONS:
+            drawers = search_palace(palace, Question(question, results=HITS), environment)
+            hits = hits_of(drawers, ledger, asking.spool)
+            right = any(agent == hit.agent and words in _one_line(hit) for hit in hits)
+            shown = [hit.as_json() for hit in hits]
+            answers.append({"question": question, "right": right, "hits": shown})
+            if not as_json:
+                width = shutil.get_terminal_size().columns
+                print(f"\nQ: {question}\n\n{hits_text(hits, str(palace.path), width)}\n")
     wrong = [str(answer["question"]) for answer in answers if not answer["right"]]
     if as_json:
         done = {"version": 1, "command": NAME, "status": "failed" if wrong else "ok"}
@@ -76,14 +84,12 @@ def _demonstrate(surroundings: Surroundings, folder: Path, as_json: bool) -> int
     return ExitCode.OK
 
 
-def _mine(
-    surroundings: Surroundings,
-    palace: PalaceLocation,
-    agent: Agent,
-    place: str,
-    open_store: Callable[[Sequence[Path]], Store],
-) -> dict[str, object]:
-    request = RunRequest(
+def _one_line(hit: Hit) -> str:
+    return " ".join(hit.drawer.text.split())
+
+
+def _request(surroundings: Surroundings, palace: PalaceLocation, agent: Agent) -> RunRequest:
+    return RunRequest(
         command=NAME,
         agent=agent,
         palace=palace,
@@ -94,6 +100,16 @@ def _mine(
         now_ms=surroundings.now_ms,
         stamp=surroundings.stamp,
     )
+
+
+def _mine(
+    surroundings: Surroundings,
+    palace: PalaceLocation,
+    agent: Agent,
+    place: str,
+    open_store: Callable[[Sequence[Path]], Store],
+) -> dict[str, object]:
+    request = _request(surroundings, palace, agent)
     sample = resources.files("mempalace_toolkit") / "samples" / place
     _, log = open_log(surroundings.data / "logs", f"{agent}.log")
     with (

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mempalace_toolkit.cli.context.palace_options import NAME, AsJson, Palace
 from mempalace_toolkit.cli.output.boundary import end_with, print_json
+from mempalace_toolkit.cli.output.hits_text import hits_text
 from mempalace_toolkit.errors import SCHEMA_VERSION, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from mempalace_toolkit.recall.sources import Hit
-
-MOST_LINES = 8
-"""Lines of a drawer that a person is shown; --json has the whole."""
 
 
 def search(
@@ -52,7 +49,7 @@ def search(
             }
             print_json(answer)
         else:
-            print(_as_text(hits, place, shutil.get_terminal_size().columns))
+            print(hits_text(hits, place, shutil.get_terminal_size().columns))
         return ExitCode.OK
 
     raise typer.Exit(end_with(f"{NAME} search", as_json, 0, work))
@@ -68,36 +65,3 @@ def _find(question: str, wing: str | None, results: int, palace: Palace) -> tupl
     drawers = search_palace(request.palace, Question(question, wing, results), request.environment)
     with Ledger.look(request.ledger) as ledger:
         return str(request.palace.path), hits_of(drawers, ledger, request.spool)
-
-
-def _as_text(hits: list[Hit], palace: str, width: int) -> str:
-    if not hits:
-        return f"Nothing in {palace} answers that."
-    return "\n\n".join(_hit_as_text(number, hit, width) for number, hit in enumerate(hits, 1))
-
-
-def _hit_as_text(number: int, hit: Hit, width: int) -> str:
-    found = hit.drawer
-    shown = (
-        f"{number}.",
-        hit.title or "(no title)",
-        f"[{found.wing}]",
-        hit.agent,
-        found.said[:10],
-        "" if found.similarity is None else f"similarity {found.similarity:.2f}",
-    )
-    head = "  ".join(part for part in shown if part)
-    width = max(40, min(width, 100))
-    lines = [
-        line
-        for paragraph in _printable(found.text).splitlines()
-        for line in textwrap.wrap(paragraph, width - 3) or [""]
-    ]
-    body = lines[:MOST_LINES] + (["…"] if len(lines) > MOST_LINES else [])
-    tail = [f"   {hit.resume}"] if hit.resume else []
-    return "\n".join([_printable(head), *(f"   {line}".rstrip() for line in body), *tail])
-
-
-def _printable(text: str) -> str:
-    """`text` without the characters that a terminal would obey."""
-    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
