@@ -74,6 +74,12 @@ class NoPalaceError(UsageError):
     kind = "no_palace"
 
 
+class ConsentError(UsageError):
+    """What was asked for changes the palace, and nobody was there to agree to it."""
+
+    kind = "consent_needed"
+
+
 class DamageLeftError(ToolkitError):
     """The palace's index is damaged, or was left damaged by the run."""
 
@@ -99,6 +105,13 @@ class MempalaceError(ToolkitError):
 
     kind = "mempalace_failed"
     exit_code = ExitCode.MEMPALACE
+
+
+class PalaceDamagedError(MempalaceError):
+    """The palace's database cannot be read: it is cut short, overwritten or no database."""
+
+    kind = "damaged"
+    exit_code = ExitCode.DAMAGED
 
 
 class TimeLimitError(ToolkitError):

@@ -54,7 +54,7 @@ DAMAGE = "for map in ????????-*/index_metadata.pickle; do : >$map; done"
     [
         (TOOLKIT, "repair", "--yes"),
         (TOOLKIT, "repair", "--yes", "--json"),
-        (TOOLKIT, "quarantine", "prune"),
+        (TOOLKIT, "quarantine", "prune", "--yes"),
         ("mempalace-session",),
         ("mempalace-session", "--json"),
     ],
@@ -78,7 +78,8 @@ def test_a_check_needs_no_room(palace_home: Sandbox) -> None:
 
 def test_a_lock_that_is_there_is_taken_without_room(palace_home: Sandbox) -> None:
     prepare = "printf %80s x >.mempalace-toolkit.lock"
-    answer = on_full_disk(palace_home, palace_home.palace, prepare, TOOLKIT, "quarantine", "prune")
+    asked = (TOOLKIT, "quarantine", "prune", "--yes")
+    answer = on_full_disk(palace_home, palace_home.palace, prepare, *asked)
     assert answer.code == 0, answer
 
 

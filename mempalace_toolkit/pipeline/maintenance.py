@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mempalace_toolkit.errors import DamageLeftError
 from mempalace_toolkit.index.check.report import IndexReport, check_index, index_report
-from mempalace_toolkit.index.quarantine.folders import restore
+from mempalace_toolkit.index.quarantine.folders import Quarantined, restore
 from mempalace_toolkit.index.repair.apply import repair_palace
 from mempalace_toolkit.index.repair.plan_values import RepairPlan
 from mempalace_toolkit.index.repair.pruning import PrunePlan, plan_pruning, prune
@@ -42,11 +44,17 @@ def restore_now(request: RunRequest, name: str) -> Path:
         return restore(palace, name)
 
 
-def prune_now(request: RunRequest) -> PrunePlan:
-    """Hold the palace and remove what is beyond the budget. Raises as plan_prune_now does."""
+def prune_now(request: RunRequest, agreed: Sequence[Quarantined] | None = None) -> PrunePlan:
+    """Hold the palace and remove what is beyond the budget. Raises as plan_prune_now does.
+
+    Where a person `agreed` to some folders, no other one goes.
+    """
     palace = request.palace.path
     with palace_lock(palace, request.home, request.wait, request.command):
         plan = plan_prune_now(request)
+        if agreed is not None:
+            shown = {one.folder for one in agreed}
+            plan = replace(plan, remove=tuple(o for o in plan.remove if o.folder in shown))
         prune(palace, plan)
     return plan
 

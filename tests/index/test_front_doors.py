@@ -50,9 +50,9 @@ def sound(victim: Victim) -> None:
 
 
 CHECKED: list[tuple[Damage, list[str], int, str, str]] = [
-    (sound, [], 0, "sound", "sound: nothing is wrong with it"),
-    (sound, ["--deep"], 0, "sound", "sound: nothing is wrong with it"),
-    (gone, [], 0, "no_index", "no index: the palace is empty"),
+    (sound, [], 0, "sound", "A sample of the vectors was compared"),
+    (sound, ["--deep"], 0, "sound", "Every vector was compared"),
+    (gone, [], 0, "no_index", "no index: there is no palace yet"),
     (files.links_emptied, [], 65, "damaged", f"links_damaged in {DRAWERS}"),
     (files.segment_removed, [], 65, "damaged", f"segment_missing in {DRAWERS}"),
     (records.database_is_garbage, [], 65, "damaged", "sqlite_unreadable"),
@@ -124,8 +124,100 @@ def test_the_plan_is_shown_and_nothing_is_written(palace_home: Sandbox, victim: 
     assert tree_state(palace_home.home) == before
 
 
-@pytest.mark.parametrize("options", [[], ["--yes", "--json"]])
-def test_repair_without_a_terminal_asks_nothing_and_repairs(
+def test_a_sound_palace_is_told_with_what_was_proved(palace_home: Sandbox) -> None:
+    answer = palace_home.run(TOOLKIT, "check", "--json")
+    index = answer.json["index"]
+    filed = len(drawers(palace_home))
+    assert index["drawers"] == index["vectors"] >= filed > 0
+    assert index["collections"] >= 1
+    assert answer.json["seconds"]["check"] >= 0
+    shown = palace_home.run(TOOLKIT, "check")
+    assert f"{index['drawers']} drawers and {index['vectors']} vectors" in shown.out
+
+
+def a_missing_folder(home: Path) -> Path:
+    """A typing error."""
+    return home / "typo"
+
+
+def a_file(home: Path) -> Path:
+    """What is no folder at all."""
+    (home / "file").write_text("no palace")
+    return home / "file"
+
+
+def another_folder(home: Path) -> Path:
+    """A folder with somebody's files."""
+    (home / "documents").mkdir()
+    (home / "documents" / "letter.txt").write_text("Dear Ann")
+    return home / "documents"
+
+
+def the_folder_above(home: Path) -> Path:
+    """The folder that has the palace in it."""
+    return home / ".config/mempalace"
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        (a_missing_folder, "there is no such folder"),
+        (a_file, "it is a file"),
+        (another_folder, "it holds letter.txt, and no chroma.sqlite3"),
+        (the_folder_above, "--palace "),
+    ],
+)
+def test_what_is_no_palace_is_an_error_that_says_why(
+    palace_home: Sandbox, place: Callable[[Path], Path], told: str
+) -> None:
+    folder = place(palace_home.home)
+    before = tree_state(palace_home.home)
+    for command in (["check"], ["repair", "--yes"], ["quarantine", "prune", "--yes"]):
+        answer = palace_home.run(TOOLKIT, *command, "--palace", folder)
+        assert (answer.code, answer.out) == (2, ""), answer
+        assert "no palace here" in answer.err
+        assert told in answer.err
+    answer = palace_home.run(TOOLKIT, "check", "--palace", folder, "--json")
+    assert (answer.code, answer.json["error"]["kind"]) == (2, "no_palace")
+    assert tree_state(palace_home.home) == before
+
+
+def test_a_folder_that_will_be_a_palace_is_none_yet(palace_home: Sandbox) -> None:
+    for name in ("empty", "begun"):
+        (palace_home.home / name).mkdir()
+    (palace_home.home / "begun/knowledge_graph.sqlite3").touch()
+    for name in ("empty", "begun"):
+        answer = palace_home.run(TOOLKIT, "check", "--palace", palace_home.home / name, "--json")
+        assert (answer.code, answer.json["index"]["status"]) == (0, "no_index")
+
+
+def test_a_palace_that_lost_its_database_is_damaged(palace_home: Sandbox) -> None:
+    (palace_home.palace / "chroma.sqlite3").unlink()
+    answer = palace_home.run(TOOLKIT, "check", "--palace", palace_home.palace, "--json")
+    assert (answer.code, answer.json["error"]["kind"]) == (65, "damaged")
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--deep"]])
+def test_repair_without_a_terminal_and_without_consent_shows_the_plan_and_changes_nothing(
+    palace_home: Sandbox, victim: Victim, options: list[str]
+) -> None:
+    files.links_zeroed(victim)
+    before = tree_state(palace_home.palace)
+    answer = palace_home.run(TOOLKIT, "repair", *options)
+    assert answer.code == 2, answer
+    assert tree_state(palace_home.palace) == before
+    assert "add --yes" in answer.err
+    assert " ".join(["repair", *(o for o in options if o == "--deep"), "--yes"]) in answer.err
+    if "--json" in options:
+        assert answer.json["error"]["kind"] == "consent_needed"
+        assert answer.json["plan"]["grade"] == "rebuild_segment"
+        assert answer.json["repair"] is None
+    else:
+        assert f"{DRAWERS}: rebuild the index" in answer.out
+
+
+@pytest.mark.parametrize("options", [["--yes"], ["--yes", "--json"]])
+def test_repair_with_consent_repairs(
     palace_home: Sandbox, victim: Victim, options: list[str]
 ) -> None:
     files.links_zeroed(victim)
@@ -166,7 +258,12 @@ def typed_into(sandbox: Sandbox, typed: str) -> Answer:
 
 
 @pytest.mark.parametrize(
-    ("typed", "code", "told"), [("n\n", 65, "nothing was changed"), ("y\n", 0, "index is sound")]
+    ("typed", "code", "told"),
+    [
+        ("n\n", 65, "nothing was changed"),
+        ("\x04", 65, "nothing was changed"),
+        ("y\n", 0, "index is sound"),
+    ],
 )
 def test_on_a_terminal_repair_asks_and_does_as_it_is_told(
     palace_home: Sandbox, victim: Victim, typed: str, code: int, told: str

@@ -252,7 +252,12 @@ def test_prune_by_hand_shows_first_and_removes_nothing_of_a_damaged_palace(
     planned = palace_home.run(*command, "--dry-run", "--json")
     assert [one["name"] for one in planned.json["pruned"]] == [folder.name]
     assert f"Would remove {folder.name}" in palace_home.run(*command, "--dry-run").out
-    assert palace_home.run(TOOLKIT, "quarantine", "prune", "--json").json["pruned"] == []
+    asked = palace_home.run(*command, "--json")
+    assert (asked.code, asked.json["error"]["kind"]) == (2, "consent_needed")
+    assert [one["name"] for one in asked.json["pruned"]] == [folder.name]
+    assert "add --yes" in palace_home.run(*command).err
+    assert tree_state(palace_home.home) == before
+    assert palace_home.run(TOOLKIT, "quarantine", "prune", "--yes", "--json").json["pruned"] == []
     (palace_home.palace / ".mempalace-toolkit.lock").unlink()
     assert {**tree_state(palace_home.home), **before} == before
     broken = segment(palace_home.palace) / "link_lists.bin"
@@ -262,7 +267,7 @@ def test_prune_by_hand_shows_first_and_removes_nothing_of_a_damaged_palace(
     assert (refused.code, refused.json["error"]["kind"]) == (65, "damaged")
     assert folder.is_dir()
     broken.write_bytes(content)
-    done = palace_home.run(*command)
+    done = palace_home.run(*command, "--yes")
     assert (done.code, done.err) == (0, "")
     assert f"Removed {folder.name}" in done.out
     assert "0 kept, 0 of them needed." in done.out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,10 +14,12 @@ from mempalace_toolkit.cli.context.palace_options import (
     DryRun,
     Palace,
     Wait,
+    Yes,
     index_request,
 )
-from mempalace_toolkit.cli.output.boundary import end_with, print_json, tell
+from mempalace_toolkit.cli.output.boundary import agreed, end_with, print_json, tell
 from mempalace_toolkit.errors import (
+    ConsentError,
     DamageLeftError,
     ExitCode,
     ToolkitError,
@@ -50,12 +52,20 @@ def check(
 
     def work() -> int:
         request = index_request(palace, f"{NAME} check")
+        begun = time.monotonic()
         report = _check(request, deep, False, as_json)
+        seconds = time.monotonic() - begun
         error = _damage(report)
         if as_json:
-            print_json(_answer("check", "ok", error, {"palace": str(request.palace.path)}, report))
+            told: dict[str, object] = {
+                "palace": str(request.palace.path),
+                "seconds": {"check": round(seconds, 3)},
+            }
+            print_json(_answer("check", "ok", error, told, report))
         else:
             _show(report, request.palace)
+            if report.counted and not error:
+                print(f"  {_compared(request, deep)}. {seconds:.1f} s.")
             if error:
                 print(f"What can be done: {NAME} repair{' --deep' if deep else ''} --dry-run")
         return error.exit_code if error else ExitCode.OK
@@ -67,9 +77,7 @@ def repair(
     palace: Palace = None,
     dry_run: DryRun = False,
     deep: Deep = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Do not ask. Without a terminal nothing is asked anyway.")
-    ] = False,
+    yes: Yes = False,
     accept_loss: Annotated[
         bool,
         typer.Option(
@@ -112,7 +120,6 @@ class Consent:
 
 
 def _repair(request: RunRequest, outcome: Outcome, consent: Consent, as_json: bool) -> int:
-    from mempalace_toolkit.index.repair.heal import loses_something
     from mempalace_toolkit.index.repair.plan import plan_repair
     from mempalace_toolkit.index.repair.reembedding import with_model
 
@@ -129,16 +136,32 @@ def _repair(request: RunRequest, outcome: Outcome, consent: Consent, as_json: bo
         return _end(request, as_json, report, plan, error=error)
     if plan.grade == "nothing" or consent.dry_run:
         return _end(request, as_json, report, plan)
-    asks = not consent.yes and sys.stdin.isatty()
+    if refusal := _refused(request, consent, plan):
+        outcome.status, outcome.error = error_status(refusal), refusal.kind
+        return _end(request, as_json, report, plan, error=refusal)
+    return _do(request, outcome, as_json, plan)
+
+
+def _refused(request: RunRequest, consent: Consent, plan: RepairPlan) -> ToolkitError | None:
+    """Why the plan is not carried out: nobody agreed to it, or to what it loses for good."""
+    from mempalace_toolkit.index.repair.heal import loses_something
+
+    deep = " --deep" if consent.deep else ""
     if plan.loses and not consent.accept_loss:
         question = f"This loses for good: {plan.loses}. Do it nevertheless?"
-        if not asks or not typer.confirm(question, err=True):
-            error = loses_something(request.palace, plan)
-            outcome.status, outcome.error = "damaged", error.kind
-            return _end(request, as_json, report, plan, error=error)
-    elif asks and not typer.confirm("Repair it?", err=True):
-        raise DamageLeftError("nothing was changed", f"{NAME} repair --yes does not ask")
-    return _do(request, outcome, as_json, plan)
+        if consent.yes or not agreed(question):
+            return loses_something(request.palace, plan)
+        return None
+    if consent.yes:
+        return None
+    answer = agreed("Repair it?")
+    command = f"{NAME} repair{deep}{' --accept-loss' if plan.loses else ''} --yes"
+    if answer is None:
+        return ConsentError(
+            "the palace's index is damaged; nothing was changed, because a repair needs consent",
+            f"add --yes to carry out this plan: {command}",
+        )
+    return None if answer else DamageLeftError("nothing was changed", f"{command} does not ask")
 
 
 def _do(request: RunRequest, outcome: Outcome, as_json: bool, plan: RepairPlan) -> int:
@@ -247,6 +270,17 @@ def _check(request: RunRequest, deep: bool, thorough: bool, as_json: bool) -> In
 
         compare = replace(compare, thorough=thorough, progress=tell_progress)
         return check_index(request.palace, compare)
+
+
+def _compared(request: RunRequest, deep: bool) -> str:
+    """How far the vectors were compared with the texts of their drawers."""
+    from mempalace_toolkit.pipeline.index_health import sample_check
+
+    if deep:
+        return "Every vector was compared with the text of its drawer"
+    if sample_check(request):
+        return "A sample of the vectors was compared with their texts; --deep compares all"
+    return "No vector was compared with its text, because the embedding model is not here"
 
 
 def _embedder(request: RunRequest) -> Embed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,14 +15,22 @@ from mempalace_toolkit.cli.context.palace_options import (
     DryRun,
     Palace,
     Wait,
+    Yes,
     index_request,
     with_budget,
 )
-from mempalace_toolkit.cli.output.boundary import end_with, print_json
-from mempalace_toolkit.errors import ExitCode, ToolkitError, UsageError
+from mempalace_toolkit.cli.output.boundary import agreed, end_with, print_json, tell
+from mempalace_toolkit.errors import (
+    ConsentError,
+    ExitCode,
+    ToolkitError,
+    UsageError,
+    error_status,
+)
 
 if TYPE_CHECKING:
     from mempalace_toolkit.index.quarantine.folders import Quarantined
+    from mempalace_toolkit.index.repair.pruning import PrunePlan
     from mempalace_toolkit.pipeline import RunRequest
 
 COMMAND = f"{NAME} quarantine"
@@ -102,6 +111,7 @@ def quarantine_prune(
         typer.Option(metavar="GB", min=0, help="How much may stay; else as configured."),
     ] = None,
     dry_run: DryRun = False,
+    yes: Yes = False,
     wait: Wait = None,
     as_json: AsJson = False,
 ) -> None:
@@ -111,23 +121,58 @@ def quarantine_prune(
         from mempalace_toolkit.pipeline.maintenance import plan_prune_now, prune_now
 
         request = with_budget(index_request(palace, f"{COMMAND} prune", wait), budget)
-        plan = plan_prune_now(request) if dry_run else prune_now(request)
-        if as_json:
-            told = {
-                "budget": request.quarantine_bytes,
-                "pruned": [one.as_json() for one in plan.remove],
-                "kept": [one.as_json() for one in plan.kept],
-                "needed": [one.folder.name for one in plan.needed],
-            }
-            _print_answer("prune", "ok" if plan.remove else "noop", told)
-        else:
-            for one in plan.remove:
-                done = "Would remove" if dry_run else "Removed"
-                print(f"{done} {one.folder.name}\n  {megabytes(one.size)}")
-            print(f"{len(plan.kept)} kept, {len(plan.needed)} of them needed.")
-        return ExitCode.OK
+        if yes and not dry_run:
+            return _tell_pruned(request, prune_now(request), True, as_json)
+        plan = plan_prune_now(request)
+        if dry_run or not plan.remove:
+            return _tell_pruned(request, plan, False, as_json)
+        answer = _asked(plan, as_json)
+        if answer:
+            return _tell_pruned(request, prune_now(request, plan.remove), True, as_json)
+        command = f"{COMMAND} prune{'' if budget is None else f' --budget {budget:g}'} --yes"
+        error = ConsentError(
+            "nothing was removed" + ("" if answer is False else ", because it needs consent"),
+            f"add --yes to carry out this plan: {command}",
+        )
+        return _tell_pruned(request, plan, False, as_json, error)
 
     raise typer.Exit(end_with(f"{COMMAND} prune", as_json, 0, work))
+
+
+def _asked(plan: PrunePlan, as_json: bool) -> bool | None:
+    """Whether a person agrees to the plan, which text shows before it asks."""
+    size = megabytes(sum(one.size for one in plan.remove))
+    if not as_json and sys.stdin is not None and sys.stdin.isatty():
+        for one in plan.remove:
+            tell(f"{one.folder.name}, {megabytes(one.size)}")
+    return agreed(f"Remove {len(plan.remove)} folder(s), {size}?")
+
+
+def _tell_pruned(
+    request: RunRequest,
+    plan: PrunePlan,
+    done: bool,
+    as_json: bool,
+    error: ToolkitError | None = None,
+) -> int:
+    """Print what was removed or would be; the exit status."""
+    if as_json:
+        told = {
+            "budget": request.quarantine_bytes,
+            "pruned": [one.as_json() for one in plan.remove],
+            "kept": [one.as_json() for one in plan.kept],
+            "needed": [one.folder.name for one in plan.needed],
+        }
+        _print_answer("prune", "ok" if plan.remove else "noop", told, error)
+    else:
+        for one in plan.remove:
+            verb = "Removed" if done else "Would remove"
+            print(f"{verb} {one.folder.name}\n  {megabytes(one.size)}")
+        print(f"{len(plan.kept)} kept, {len(plan.needed)} of them needed.")
+    if error:
+        tell(f"{COMMAND} prune: {error.message}")
+        tell(f"  {error.hint}")
+    return error.exit_code if error else ExitCode.OK
 
 
 def _needed(request: RunRequest) -> frozenset[Path] | None:
@@ -181,6 +226,9 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
 
 
-def _print_answer(command: str, status: str, told: dict[str, object]) -> None:
-    head = {"version": 1, "command": f"{COMMAND} {command}", "status": status}
-    print_json({**head, **told, "error": None})
+def _print_answer(
+    command: str, status: str, told: dict[str, object], error: ToolkitError | None = None
+) -> None:
+    ended = error_status(error) if error else status
+    head = {"version": 1, "command": f"{COMMAND} {command}", "status": ended}
+    print_json({**head, **told, "error": error.as_json() if error else None})

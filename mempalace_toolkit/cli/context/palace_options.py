@@ -30,22 +30,32 @@ Wait = Annotated[
     float | None,
     typer.Option(metavar="SECONDS", min=0, help="How long to wait for a busy palace."),
 ]
+Yes = Annotated[
+    bool,
+    typer.Option("--yes", help="Do it without asking; needed where there is no terminal to ask."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; write nothing.")]
 
 
 def index_request(palace: Path | None, command: str, wait: float | None = None) -> RunRequest:
-    """What is asked of the palace; what the command line leaves open the configuration says."""
+    """What is asked of the palace; what the command line leaves open the configuration says.
+
+    Raises NoPalaceError where there is something else in its place.
+    """
     from mempalace_toolkit.cli.context.environment import Surroundings
     from mempalace_toolkit.model.ensure import ModelRequest
     from mempalace_toolkit.model.location import model_folder
+    from mempalace_toolkit.palace.presence import require_palace
     from mempalace_toolkit.pipeline import RunRequest
 
     here = Surroundings.of_process()
     settings = here.configuration()
+    place = here.palace(palace, settings)
+    require_palace(place, chosen=palace is not None)
     return RunRequest(
         command=command,
         agent="opencode",
-        palace=here.palace(palace, settings),
+        palace=place,
         data=here.data,
         home=here.home,
         model=ModelRequest(cache=model_folder(here.home)),

@@ -139,6 +139,19 @@ def failure(command: str, error: ToolkitError) -> dict[str, object]:
     }
 
 
+def agreed(question: str) -> bool | None:
+    """Whether a person at the terminal agrees; None where there is nobody to ask."""
+    import typer
+
+    if sys.stdin is None or not sys.stdin.isatty():
+        return None
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:  # the terminal's end of input
+        tell("")
+        return False
+
+
 def print_json(answer: dict[str, object]) -> None:
     """One object on stdout, readable by people too."""
     text = json.dumps(answer, ensure_ascii=False, indent=2)

@@ -35,15 +35,27 @@ _WRITING_SECONDS = 0.5  # chromadb writes the five files of an index one after a
 _BESIDE_THE_INDEX = ("fulltext_damaged", "documents_missing", "metadata_missing",
                      "metadata_damaged", "metadata_orphaned")  # fmt: skip
 
-__all__ = ["DeepCheck", "Look", "check_palace", "gather_evidence", "look_at_palace"]
+__all__ = ["Counted", "DeepCheck", "Look", "check_palace", "gather_evidence", "look_at_palace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What was looked at in one collection: its drawers, and the vectors that searches find."""
+
+    drawers: int
+    vectors: int
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was found, all of one moment, and the files in which it was found."""
+    """What was found, all of one moment, and the files in which it was found.
+
+    `counted` has an entry for each collection that could be looked into.
+    """
 
     findings: tuple[Finding, ...]
     stamp: Stamp | None
+    counted: tuple[Counted, ...] = ()
 
     @property
     def harmless(self) -> bool:
@@ -65,10 +77,10 @@ def look_at_palace(palace: PalaceLocation, deep: DeepCheck | None = None) -> Loo
     """
     for _ in range(LOOKS):
         moment = at_one_moment(palace, lambda: _look(palace, deep is not None))
-        found, evidences = moment.seen
+        found, evidences, counted = moment.seen
         if deep is not None:  # outside: no writer waits for the model
             found += tuple(one for e in evidences for one in check_deeply(palace, e, deep))
-        look = Look(found, moment.stamp)
+        look = Look(found, moment.stamp, tuple(counted))
         if look.harmless:
             return look
         # A writer may stand still between two files of an index, all of which have just been
@@ -80,20 +92,25 @@ def look_at_palace(palace: PalaceLocation, deep: DeepCheck | None = None) -> Loo
     raise moved(palace)
 
 
-def _look(palace: PalaceLocation, deep: bool) -> tuple[tuple[Finding, ...], list[Evidence]]:
+def _look(
+    palace: PalaceLocation, deep: bool
+) -> tuple[tuple[Finding, ...], list[Evidence], list[Counted]]:
     evidences: list[Evidence] = []
-    return tuple(_findings(palace, deep, evidences)), evidences
+    counted: list[Counted] = []
+    return tuple(_findings(palace, deep, evidences, counted)), evidences, counted
 
 
-def _findings(palace: PalaceLocation, deep: bool, evidences: list[Evidence]) -> Iterator[Finding]:
+def _findings(
+    palace: PalaceLocation, deep: bool, evidences: list[Evidence], counted: list[Counted]
+) -> Iterator[Finding]:
     """What is wrong; `deep` leaves the `evidences` of what the model is to look at."""
     if not palace.has_hnsw_index:
         return
     folders = segment_folders(palace.path)
     live = [name for name in folders if SEGMENT_NAME.fullmatch(name)]
     if not palace.database.exists():
-        if live:
-            message = f"there is no database beside {len(live)} index folders"
+        if folders:
+            message = f"there is no database beside {len(folders)} index folders"
             yield Finding("sqlite_unreadable", message)
         return
     tables = _table_damage(palace, deep)
@@ -125,6 +142,7 @@ def _findings(palace: PalaceLocation, deep: bool, evidences: list[Evidence]) -> 
         evidence = gather_evidence(palace, records, record)
         found = [finding for check in CHECKS.values() for finding in check(evidence)]
         yield from found
+        counted.append(Counted(len(evidence.expected_ids), len(evidence.indexed_ids or ())))
         if deep:
             evidences.append(evidence)
 

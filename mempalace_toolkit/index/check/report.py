@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from mempalace_toolkit.index.check.check import DeepCheck, look_at_palace
+from mempalace_toolkit.index.check.check import Counted, DeepCheck, look_at_palace
 from mempalace_toolkit.index.check.fingerprint import Stamp
 from mempalace_toolkit.index.check.model import check_models
 from mempalace_toolkit.index.evidence.findings import Finding
+from mempalace_toolkit.index.evidence.folders import segment_folders
 from mempalace_toolkit.palace.location import PalaceLocation
+
+NO_PALACE_YET = "there is no palace yet; the first run makes it"
+
+_NOTHING_WRONG = "nothing is wrong with it"
 
 IndexStatus = Literal["no_index", "sound", "damaged"]
 
@@ -26,12 +31,26 @@ class IndexReport:
     detail: str
     findings: tuple[Finding, ...] = ()
     stamp: Stamp | None = None
+    counted: tuple[Counted, ...] = ()
+
+    @property
+    def drawers(self) -> int:
+        """The drawers of all collections that could be looked into."""
+        return sum(one.drawers for one in self.counted)
+
+    @property
+    def vectors(self) -> int:
+        """The vectors that searches find."""
+        return sum(one.vectors for one in self.counted)
 
     def as_json(self) -> dict[str, object]:
         """The object under `index`."""
         return {
             "status": self.status,
             "detail": self.detail,
+            "collections": len(self.counted),
+            "drawers": self.drawers,
+            "vectors": self.vectors,
             "findings": [finding.as_json() for finding in self.findings],
         }
 
@@ -44,17 +63,27 @@ def check_index(palace: PalaceLocation, deep: DeepCheck | None = None) -> IndexR
     """
     if not palace.has_hnsw_index:
         return IndexReport("no_index", f"no HNSW index with the {palace.backend} backend")
-    if not palace.database.exists() and palace.is_empty():
-        return IndexReport("no_index", "the palace is empty")
+    if not palace.database.exists() and not segment_folders(palace.path):
+        return IndexReport("no_index", NO_PALACE_YET)
     other_models = check_models(palace)
     look = look_at_palace(palace, None if other_models else deep)
-    return index_report((*look.findings, *other_models), look.stamp)
+    return index_report((*look.findings, *other_models), look.stamp, look.counted)
 
 
-def index_report(findings: tuple[Finding, ...], stamp: Stamp | None = None) -> IndexReport:
+def index_report(
+    findings: tuple[Finding, ...], stamp: Stamp | None = None, counted: tuple[Counted, ...] = ()
+) -> IndexReport:
     """What these findings say of the index."""
     harm = Counter(finding.kind for finding in findings if not finding.harmless)
     if harm:
         told = ", ".join(f"{kind} ({count})" if count > 1 else kind for kind, count in harm.items())
-        return IndexReport("damaged", told, findings, stamp)
-    return IndexReport("sound", "nothing is wrong with it", findings, stamp)
+        return IndexReport("damaged", told, findings, stamp, counted)
+    proved = IndexReport("sound", _NOTHING_WRONG, findings, stamp, counted)
+    if not counted:
+        return proved
+    return replace(
+        proved,
+        detail=f"{proved.drawers:,} drawers and {proved.vectors:,} vectors in {len(counted)}"
+        f" collection{'s' if len(counted) > 1 else ''}: each drawer has its vector, and each"
+        " vector its drawer",
+    )
