@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -13,10 +14,12 @@ from mempalace_toolkit.intake.kept_turns import Merged, Reading, first_held, mer
 from mempalace_toolkit.ledger.records import RecordedPage, RecordedSession
 from mempalace_toolkit.sessions.model import (
     READER_VERSIONS,
+    Role,
     Session,
     SessionRef,
     StoreFinding,
     Turn,
+    TurnCount,
 )
 from mempalace_toolkit.transcripts.render import (
     Cut,
@@ -167,6 +170,33 @@ def skip_session(ref: SessionRef, reason: str, known: RecordedSession | None) ->
     return SessionPlan("skipped", record, known=taken or record == known)
 
 
+def count_session(ref: SessionRef, count: TurnCount, wing: str, now_ms: int) -> SessionPlan:
+    """What a session is that was never taken, as far as the number of its turns tells.
+
+    Enough to show, not to write: it has no digest and no pages.
+    """
+    counted: dict[Role, int] = {"user": count.user, "assistant": count.assistant}
+    record = RecordedSession(
+        agent=ref.agent,
+        id=ref.id,
+        label=label_of(ref),
+        wing=wing,
+        title=ref.title,
+        directory=ref.directory,
+        change_key=ref.change_key,
+        turns=count.user + count.assistant,
+        digest="",
+        updated=ref.updated,
+        settled=ref.updated < now_ms - UNSETTLED_MS,
+        copied=0,
+        copied_from=None,
+        skipped=_unqualified({role for role in counted if counted[role]}),
+        reader=READER_VERSIONS[ref.agent],
+        kept=0,
+    )
+    return SessionPlan("skipped" if record.skipped else "new", record)
+
+
 def plan_pages(plan: SessionPlan) -> PageChanges:
     """Which pages of the session are to be written, and which the palace must lose."""
     record = plan.record
@@ -203,6 +233,7 @@ def _record(
 ) -> RecordedSession:
     ref = session.ref
     turns = [turn for cut in cuts for turn in cut.turns]
+    roles = {turn.role for turn in turns}
     return RecordedSession(
         agent=ref.agent,
         id=ref.id,
@@ -217,16 +248,15 @@ def _record(
         settled=ref.updated < now_ms - UNSETTLED_MS,
         copied=session.copied,
         copied_from=session.copied_from,
-        skipped="" if sealed or kept else _unqualified(session, turns),
+        skipped="" if sealed or kept else _unqualified(roles, session.copied),
         reader=READER_VERSIONS[ref.agent],
         kept=kept,
     )
 
 
-def _unqualified(session: Session, turns: Sequence[Turn]) -> str:
-    """Why a session is not mined; empty where it is."""
-    roles = {turn.role for turn in turns}
-    if not turns and session.copied:
+def _unqualified(roles: AbstractSet[Role], copied: int = 0) -> str:
+    """Why a session whose own turns are of these roles is not mined; empty where it is."""
+    if not roles and copied:
         return "all of it stands in the session it was forked from"
     if "user" not in roles:
         return "nothing visible was asked"

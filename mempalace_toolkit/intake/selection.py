@@ -15,6 +15,7 @@ from mempalace_toolkit.intake.missing_pages import LostPages
 from mempalace_toolkit.intake.plan import (
     UNDECIDED,
     SessionPlan,
+    count_session,
     label_of,
     plan_session,
     skip_session,
@@ -24,6 +25,7 @@ from mempalace_toolkit.sessions.model import (
     MOVED_FOLDER,
     READER_VERSIONS,
     Agent,
+    CountsTurns,
     Remembered,
     RemembersNames,
     Session,
@@ -51,7 +53,8 @@ class Scope:
     `lost` are pages that are not in `spool` as they should be.
     `unrecorded` are pages of sessions that a lost ledger knew, see Ledger.
     `unmined` are sessions with a page that the palace lacks. `listed` gets the ids of all
-    sessions that the store has, whatever is selected of them.
+    sessions that the store has, whatever is selected of them. `only_shown` tells that nothing is
+    to be written: of a session that was never taken the number of turns is enough.
     """
 
     agent: Agent
@@ -61,6 +64,7 @@ class Scope:
     unmined: AbstractSet[str]
     listed: set[str] = field(default_factory=set)
     unrecorded: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
+    only_shown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,13 @@ def plan_sessions(
             findings.extend(plan.findings(ref.source))
             yield plan
             continue
+        strangers = () if before else _strangers(ref, scope)
+        if before is None and not strangers:
+            counted = _counted(store, ref, selection, scope)
+            if counted is not None:
+                origins.settle(counted)
+                yield counted
+                continue
         try:
             session = origins.own_part(store.read_session(ref), before)
         except StoreUnreadableError as error:
@@ -139,9 +150,6 @@ def plan_sessions(
             findings.append(StoreFinding(error.kind, text, ref.source, ref.id))
             continue
         findings.extend(session.findings)
-        strangers = (
-            () if before else scope.unrecorded.get(f"{label_of(ref)}--{file_safe(ref.id)}", ())
-        )
         adopted = adopt_pages(scope.spool, strangers, scope.agent, session)
         pages = ledger.pages(scope.agent, ref.id) if before else adopted
         wing = _wing(session.ref, before, selection)
@@ -155,6 +163,22 @@ def plan_sessions(
         findings.extend(plan.findings(ref.source))
         origins.settle(plan)
         yield plan
+
+
+def _counted(
+    store: Store, ref: SessionRef, selection: Selection, scope: Scope
+) -> SessionPlan | None:
+    """The plan of a session of which nothing is known or written, where counting is enough."""
+    if not scope.only_shown or not isinstance(store, CountsTurns):
+        return None
+    count = store.count_turns(ref)
+    if count is None:
+        return None
+    return count_session(ref, count, _wing(ref, None, selection), scope.now_ms)
+
+
+def _strangers(ref: SessionRef, scope: Scope) -> Sequence[tuple[str, int]]:
+    return scope.unrecorded.get(f"{label_of(ref)}--{file_safe(ref.id)}", ())
 
 
 class Origins:

@@ -12,9 +12,8 @@ from mempalace_toolkit.errors import MempalaceError, ToolkitError
 from mempalace_toolkit.intake.selection import plan_sessions
 from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.mining.filing import look_at_palace
-from mempalace_toolkit.mining.kept_vectors import forget
 from mempalace_toolkit.palace.toolkit_lock import palace_lock
-from mempalace_toolkit.pipeline.ahead import embed_ahead, vectors_folder
+from mempalace_toolkit.pipeline.ahead import embed_ahead, forget_vectors
 from mempalace_toolkit.pipeline.filing import file_pages
 from mempalace_toolkit.pipeline.index_health import keep_sound, prune_replaced, repair_setting
 from mempalace_toolkit.pipeline.reading import (
@@ -47,7 +46,7 @@ def survey(store: Store, request: RunRequest) -> RunReport:
             note_known(ledger, store, request, report)
         else:
             note_pending(ledger, request, report)
-            scope = scope_of(ledger, request)
+            scope = scope_of(ledger, request, only_shown=True)
             for plan in plan_sessions(store, ledger, request.selection, scope, report.findings):
                 report.note(plan)
     note_store(report, store, request)
@@ -84,7 +83,7 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
             if not fast:
                 file_and_check(ledger, request, observer, report, (lock, log))
             prune_replaced(request, report)
-            forget(vectors_folder(request))  # all is filed
+            forget_vectors(request)  # all is filed
         except ToolkitError as error:
             report.error = error
         look_at_palace(ledger, palace, request.spool)

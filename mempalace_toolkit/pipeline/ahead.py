@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -61,6 +62,11 @@ def vectors_folder(request: RunRequest) -> Path:
     """Where a run of this agent keeps the vectors for this palace until they are filed."""
     key = f"{request.agent}|{key_of(request.palace)}"
     return request.data / "vectors" / hashlib.sha256(key.encode()).hexdigest()[:16]
+
+
+def forget_vectors(request: RunRequest) -> None:
+    """Remove what was embedded ahead."""
+    shutil.rmtree(vectors_folder(request), ignore_errors=True)
 
 
 def _worthwhile(ledger: Ledger, request: RunRequest) -> list[Path]:

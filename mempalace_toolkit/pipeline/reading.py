@@ -19,7 +19,7 @@ UNREAD = {StoreUnreadableError.kind, UnknownSchemaError.kind}
 """Findings of sessions that could not be read: they are tried again by the next run."""
 
 
-def scope_of(ledger: Ledger, request: RunRequest) -> Scope:
+def scope_of(ledger: Ledger, request: RunRequest, *, only_shown: bool = False) -> Scope:
     return Scope(
         agent=request.agent,
         now_ms=request.now_ms,
@@ -27,6 +27,7 @@ def scope_of(ledger: Ledger, request: RunRequest) -> Scope:
         lost=lost_pages(ledger, request.spool, request.agent),
         unmined=ledger.unmined_sessions(request.agent, key_of(request.palace)),
         unrecorded=ledger.unrecorded(key_of(request.palace)),
+        only_shown=only_shown,
     )
 
 

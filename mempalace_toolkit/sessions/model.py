@@ -105,6 +105,14 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnCount:
+    """How many turns of each role a session has, none of them copied."""
+
+    user: int
+    assistant: int
+
+
+@dataclass(frozen=True, slots=True)
 class Remembered:
     """What the ledger recorded of a session, by which a store knows it again."""
 
@@ -118,6 +126,18 @@ class RemembersNames(Protocol):
 
     def remember(self, names: Mapping[str, Remembered]) -> None:
         """Give these names to no other session; to be called before `find_sessions`."""
+
+
+@runtime_checkable
+class CountsTurns(Protocol):
+    """A store that can tell how many turns most sessions have without building them."""
+
+    def count_turns(self, ref: SessionRef) -> TurnCount | None:
+        """How many turns `read_session` would give, where that can be told faster than by reading.
+
+        None: read it. A count is given only for a session that reading gives without copied
+        turns, without findings, and under the same reference.
+        """
 
 
 class Store(Protocol):

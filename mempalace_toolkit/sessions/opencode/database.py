@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from mempalace_toolkit.errors import StoreUnreadableError
-from mempalace_toolkit.sessions.model import StoreFinding
+from mempalace_toolkit.sessions.model import StoreFinding, TurnCount
 from mempalace_toolkit.sessions.opencode.connection import (
     Snapshot,
     beside,
     unlisted,
 )
+from mempalace_toolkit.sessions.opencode.counting import count_rows
 from mempalace_toolkit.sessions.opencode.damage import read_rows_by_id
 from mempalace_toolkit.sessions.opencode.decoding import millis_of, text_of
 from mempalace_toolkit.sessions.opencode.listing import Listing, list_sessions
@@ -24,7 +25,7 @@ from mempalace_toolkit.sessions.opencode.reading import SessionReader
 from mempalace_toolkit.sessions.opencode.removed import is_indexed
 from mempalace_toolkit.sessions.opencode.schema import Schema, recognise
 from mempalace_toolkit.sessions.opencode.source import Entry, Reading
-from mempalace_toolkit.sessions.opencode.undo import parse_revert
+from mempalace_toolkit.sessions.opencode.undo import NO_REVERT, parse_revert
 
 
 class DatabaseSource:
@@ -57,6 +58,13 @@ class DatabaseSource:
     def read(self, entry: Entry) -> Reading:
         """One session's visible turns."""
         return self._snapshot.run(lambda db: self._read(db, entry))
+
+    def count(self, entry: Entry) -> TurnCount | None:
+        """How many turns a session has; None where it has to be read."""
+        session = entry.ref.id
+        if session in self._in_v2 or entry.revert not in NO_REVERT:
+            return None
+        return self._snapshot.run(lambda db: count_rows(db, self._schema, session))
 
     def session_ids(self) -> frozenset[str]:
         """The ids of all sessions, old and new."""

@@ -34,16 +34,18 @@ _PLACE = "select time_created from message where session_id = ? and id = ?"
 # Most bytes of a database are tool output. SQLite drops those rows by their first characters:
 # opencode writes `type` first. A part written otherwise is kept if it mentions "text"
 # anywhere, or if it does not look like an object at all and so has to be reported.
-_PARTS = """
-select id, message_id, data from part where session_id = ? and (
-  data is null
-  or data glob '{"type":"text"*'
-  or data glob '{"type":"compaction"*'
-  or substr(data, 1, 200) glob '{"type":"tool"*"tool":"question"*'
-  or (data not glob '{"type":"*"*'
-      and (instr(data, '"text"') or instr(data, '"question"') or data not glob '{"*}'))
-)
-"""
+# The cases are few and in this order because each mention of `data` reads the row's pages again.
+# A blob is greater than any text and, like a null, comes to the last case.
+_QUESTION = """substr(data, 1, 200) glob '{"type":"tool"*"tool":"question"*'"""
+_STRANGE = """(data glob '*"text"*' or data glob '*"question"*' or data not glob '{"*}')"""
+HAS_TALK = f"""case
+  when data between '{{"type":"tool"' and '{{"type":"tool#' then {_QUESTION}
+  when data < '{{"type":"' then {_STRANGE}
+  when data between '{{"type":"text"' and '{{"type":"text#' then 1
+  else data is null or data glob '{{"type":"text"*' or data glob '{{"type":"compaction"*'
+    or {_QUESTION} or (data not glob '{{"type":"*"*' and {_STRANGE})
+end"""
+_PARTS = f"select id, message_id, data from part where session_id = ? and {HAS_TALK}"  # noqa: S608
 
 
 @dataclass(slots=True)

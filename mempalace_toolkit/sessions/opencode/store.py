@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from mempalace_toolkit.errors import StoreUnreadableError
-from mempalace_toolkit.sessions.model import Session, SessionRef, StoreFinding, Turn
+from mempalace_toolkit.sessions.model import Session, SessionRef, StoreFinding, Turn, TurnCount
 from mempalace_toolkit.sessions.opencode.database import DatabaseSource
 from mempalace_toolkit.sessions.opencode.forks import ForkGroups, RecentTurns, leading_run
 from mempalace_toolkit.sessions.opencode.imported import Continued, ImportedStorage
@@ -98,6 +98,13 @@ class OpencodeStore:
         reading = source.read(entry)
         turns, copied, original = self._without_copies(entry, reading.turns)
         return Session(ref, tuple(turns), copied, original, reading.findings, reading.withdrawn)
+
+    def count_turns(self, ref: SessionRef) -> TurnCount | None:
+        """How many turns a database has of a session that copies none; None: read it."""
+        if self._listed is None or ref.id not in self._listed or self._forks.originals(ref.id):
+            return None
+        entry, source = self._listed[ref.id]
+        return source.count(entry) if isinstance(source, DatabaseSource) else None
 
     def close(self) -> None:
         """End every transaction."""

@@ -10,6 +10,8 @@ from mempalace_toolkit.sessions.opencode.ids import time_near
 from mempalace_toolkit.sessions.opencode.messages import Problems, StoredMessage
 
 UNDONE = "undone by a revert"
+NO_REVERT = (None, b"", b"null")
+"""What a session without an undo has in its column."""
 _CLOSE = 60_000  # ms between an id's clock and its message's time, where the clocks can be used
 
 
@@ -36,7 +38,7 @@ class Cut:
 
 def parse_revert(data: object, problems: Problems) -> Revert | None:
     """The session's revert mark; `data` is the column's bytes or the session file's value."""
-    if data is None or data in (b"", b"null"):
+    if data in NO_REVERT:
         return None
     try:
         value = data if isinstance(data, dict) else parse_object(data)[0]
