@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,3 +169,16 @@ def test_chromadb_dying_of_an_index_is_a_proof_that_fails(palace: Copy, tmp_path
     proof = prove_collection(deadly, found, variables(tmp_path), DRAWERS)
     assert not proof.holds
     assert "died by SIG" in proof.line()
+
+
+@pytest.mark.parametrize(("largest", "allowed"), [(1 << 40, 1000 * 512), (4096, 4096)])
+def test_a_lower_limit_of_whoever_started_the_command_stays(largest: int, allowed: int) -> None:
+    code = (
+        "import resource\n"
+        "from mempalace_toolkit.index.workers.child_protocol import limit_files\n"
+        f"limit_files({largest})\n"
+        "print(*resource.getrlimit(resource.RLIMIT_FSIZE))"
+    )
+    limited = ["sh", "-c", 'ulimit -f 1000; exec "$@"', "sh", sys.executable, "-c", code]
+    done = subprocess.run(limited, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(allowed)] * 2

@@ -19,6 +19,7 @@ from tests.palaces.fixtures import Copy
 from tests.palaces.making import DRAWERS, embed
 from tests.palaces.opening import Chroma, Seen
 from tests.palaces.repairing import Model, repair
+from tests.palaces.seen_vectors import assert_right
 from tests.palaces.segment_editing import (
     label_column,
     live_rows,
@@ -69,17 +70,6 @@ def mixed(database: Path, index: Path, *names: str, into: Path) -> PalaceLocatio
 
 def model_check(sample: int | None = 16, thorough: bool = True) -> DeepCheck:
     return DeepCheck(lambda texts: embed(list(texts), 384), sample, thorough)
-
-
-def assert_right(chroma: Chroma, palace: PalaceLocation, seen: dict[str, Seen]) -> None:
-    after = chroma.ask(palace.path)
-    for name, before in seen.items():
-        assert after[name].texts == before.texts
-        assert after[name].reached == set(before.texts)
-        for one, text in before.texts.items():
-            meant = embed([text], 384)[0]
-            held = after[name].vectors[one]
-            assert held @ meant > 0.999 * np.linalg.norm(held) * np.linalg.norm(meant), one
 
 
 def kinds(findings: tuple[Finding, ...]) -> set[str]:

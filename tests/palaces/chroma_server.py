@@ -65,11 +65,12 @@ def _nearest(collection: Any, questions: Any, results: int) -> list[list[str]]:
 
 
 def upsert(request: Request) -> list[str]:
-    """Write drawers of the given numbers; their ids."""
+    """Write drawers of the given numbers, or do `call` to them; their ids."""
     collection = open_palace(request["palace"]).get_collection(request["collection"])
     drawers = [drawer(collection.name, n, request["version"]) for n in request["numbers"]]
+    call = request.get("call", "upsert")
     for start in range(0, len(drawers), 20):
-        operation = Operation(collection.name, "upsert", tuple(drawers[start : start + 20]))
+        operation = Operation(collection.name, call, tuple(drawers[start : start + 20]))
         perform(collection, operation, request["dimension"])
     return [one.id for one in drawers]
 

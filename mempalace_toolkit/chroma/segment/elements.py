@@ -108,6 +108,31 @@ def read_elements(folder: Path, header: Header, mapped: bool = False) -> Element
     return _split(data, len(data) // header.element_size, header, _read_lengths(folder))
 
 
+def read_beyond_header(
+    folder: Path, header: Header, elements: Elements, mapped: bool = False
+) -> Elements:
+    """The elements, and those that follow beyond the count of a header of an earlier moment.
+
+    chromadb numbers elements and labels alike: what follows is taken as long as the labels are
+    new ones, and no higher than elements would be. Raises ReadError.
+    """
+    size = header.element_size
+    slots = file_size(folder / LEVEL0)[0] // size
+    if slots <= header.count or len(elements.labels) < header.count:
+        return elements
+    data = load(folder / LEVEL0, slots * size, mapped)
+    labels = _split(data, slots, header, None).labels
+    seen = np.zeros(slots + 1, np.bool_)
+    seen[labels[: header.count][labels[: header.count] <= slots].astype(np.int64)] = True
+    count = header.count
+    while count < slots and 0 < labels[count] <= slots and not seen[int(labels[count])]:
+        seen[int(labels[count])] = True
+        count += 1
+    if count == header.count:
+        return elements
+    return _split(data, count, header, _read_lengths(folder))
+
+
 def guess_elements(folder: Path, dimension: int, mapped: bool = False) -> Elements | None:
     """The elements of a folder whose header is no help, by the layout the dimension implies.
 

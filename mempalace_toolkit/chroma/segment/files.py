@@ -7,7 +7,7 @@ before anything is read, holes of sparse files are never walked, nothing is unpi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from mempalace_toolkit.chroma.segment.elements import (
     Elements,
     Header,
     guess_elements,
+    read_beyond_header,
     read_elements,
     read_header,
 )
@@ -32,7 +33,16 @@ from mempalace_toolkit.chroma.segment.id_map import (
     parse_id_map,
 )
 
-__all__ = ["FILES", "Elements", "Header", "IdMap", "Problem", "SegmentFiles", "read_segment"]
+__all__ = [
+    "FILES",
+    "Elements",
+    "Header",
+    "IdMap",
+    "Problem",
+    "SegmentFiles",
+    "read_for_salvage",
+    "read_segment",
+]
 
 LINK_LISTS, PICKLE = "link_lists.bin", "index_metadata.pickle"
 FILES = (HEADER, LEVEL0, LINK_LISTS, LENGTHS, PICKLE)
@@ -85,6 +95,21 @@ def read_segment(folder: Path, dimension: int | None, mapped: bool = False) -> S
         problems.append(error.problem)
     problems.extend(_allocated_beyond_end(folder))
     return SegmentFiles(folder, header, elements, id_map, tuple(problems), upper)
+
+
+def read_for_salvage(folder: Path, dimension: int, mapped: bool = False) -> SegmentFiles:
+    """Read a segment folder with all elements that its data file holds.
+
+    A header of an earlier moment counts too few of them; see read_segment.
+    """
+    files = read_segment(folder, dimension, mapped)
+    if files.header is None or files.elements is None:
+        return files
+    try:
+        elements = read_beyond_header(folder, files.header, files.elements, mapped)
+    except ReadError:  # told when the file was read
+        return files
+    return replace(files, elements=elements)
 
 
 def _size_problems(folder: Path, header: Header) -> list[Problem]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mempalace_toolkit.chroma.segment.files import Elements, SegmentFiles, read_segment
+from mempalace_toolkit.chroma.segment.files import Elements, SegmentFiles, read_for_salvage
 from mempalace_toolkit.chroma.segment.id_map import IdMap
 
 
@@ -37,7 +37,7 @@ def paired(files: SegmentFiles, live: Path, aside: Sequence[Path], dimension: in
         return files
     if files.folder == live:
         return replace(files, id_map=None) if _is_of_another(files, aside, dimension) else files
-    newer = read_segment(live, dimension, mapped=True) if live.is_dir() else None
+    newer = read_for_salvage(live, dimension, mapped=True) if live.is_dir() else None
     if newer is None or fits(newer.elements, newer.id_map):
         return files
     return replace(files, id_map=newer.id_map) if fits(files.elements, newer.id_map) else files
@@ -47,7 +47,7 @@ def _is_of_another(live: SegmentFiles, aside: Sequence[Path], dimension: int) ->
     if live.id_map is None:
         return False
     for folder in aside:
-        other = read_segment(folder, dimension, mapped=True)
+        other = read_for_salvage(folder, dimension, mapped=True)
         if not fits(other.elements, other.id_map) and fits(other.elements, live.id_map):
             return True
     return False

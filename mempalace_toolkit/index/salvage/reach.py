@@ -1,11 +1,11 @@
 """Up to which operation a segment folder is known to follow the database, and its elements.
 
-What is evidence, strongest first. The folder has every drawer that was touched up to the
-VECTOR watermark: it is the one that was flushed there. Or the vector of an operation that is
-still in the queue is in it: it reaches that operation. Or it has the drawer with the highest
-row id of those in it: it was written after that one was added, whatever else it lacks (an
-index from a backup lacks what came later, a damaged map lacks single ones). Labels are given
-in the order of row ids, so that drawers that were deleted and filed again since then stand out.
+What is evidence, strongest first. The folder has an element of every drawer that was touched up
+to the VECTOR watermark: it is the one that was flushed there. Or the vector of an operation that
+is still in the queue is in it: it reaches that operation. Or it has the drawer with the highest
+row id of those in it: it was written after that one was added, whatever else it lacks (an index
+from a backup lacks what came later, a damaged map lacks single ones). Labels are given in the
+order of row ids, so that drawers that were deleted and filed again since then stand out.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ def reach_of(
         record, files.elements, files.id_map.labels, record.vector_watermark
     )
     watermark = record.vector_watermark
+    # A map that is newer than the data has labels of which there is no element yet.
+    labels = np.where(np.isin(labels, files.elements.labels.astype(np.int64)), labels, 0)
     complete = live and bound is None and _has_all_flushed(record, labels)
     if watermark is not None and (complete or evidence >= watermark):
         return Reach(places, watermark)

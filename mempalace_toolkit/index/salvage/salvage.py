@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mempalace_toolkit.chroma.records import CollectionRecord
 from mempalace_toolkit.chroma.segment.bounded_read import release
-from mempalace_toolkit.chroma.segment.files import Elements, SegmentFiles, read_segment
+from mempalace_toolkit.chroma.segment.files import Elements, SegmentFiles, read_for_salvage
 from mempalace_toolkit.index.evidence.folders import segment_path
 from mempalace_toolkit.index.quarantine.folders import list_quarantined
 from mempalace_toolkit.index.salvage.pairing import paired
@@ -124,7 +124,7 @@ def salvage(
     folders = list(_folders(palace, record))
     for folder, origin in folders:
         if folder.is_dir() and not np.all(found.origin):
-            there = read_segment(folder, dimension, mapped)
+            there = read_for_salvage(folder, dimension, mapped)
             files = paired(there, folders[0][0], [one for one, _ in folders[1:]], dimension)
             if origin == LIVE and files is not there:
                 wrong = {}  # each was compared with what another index's map gives it

@@ -21,7 +21,10 @@ def begin() -> dict[str, Any]:
 
 def limit_files(largest: int) -> None:
     """Have the kernel end this process where it writes a file beyond so many bytes, or a core."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
+    # Whoever started the command may have set a lower limit, which nobody may raise.
+    limits = [one for one in resource.getrlimit(resource.RLIMIT_FSIZE) if one >= 0]
+    allowed = min([largest, *limits])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (allowed, allowed))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
