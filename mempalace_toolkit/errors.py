@@ -8,6 +8,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Literal
 
+DAMAGED_REMEDY = "mempalace-toolkit repair --dry-run shows what can be done"
+
 SCHEMA_VERSION = 1
 """The version of every JSON answer."""
 

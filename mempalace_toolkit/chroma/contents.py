@@ -13,7 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mempalace_toolkit.chroma.sequences import highest_sequence
-from mempalace_toolkit.errors import MempalaceError, PalaceBusyError, ToolkitError
+from mempalace_toolkit.errors import (
+    DAMAGED_REMEDY,
+    MempalaceError,
+    PalaceBusyError,
+    PalaceDamagedError,
+    ToolkitError,
+)
 from mempalace_toolkit.palace.location import PalaceLocation
 
 COLLECTION = "mempalace_drawers"
@@ -199,7 +205,6 @@ def _failed(palace: PalaceLocation, error: sqlite3.Error, done: str) -> ToolkitE
             f"a killed writer left a transaction open in {palace.database}",
             "a run rolls it back before it does anything else",
         )
-    return MempalaceError(
-        f"the palace database {palace.database} cannot be {done}: {error}",
-        "run `mempalace repair --yes`, or restore the palace from a backup",
+    return PalaceDamagedError(
+        f"the palace database {palace.database} cannot be {done}: {error}", DAMAGED_REMEDY
     )

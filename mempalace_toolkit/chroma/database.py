@@ -19,7 +19,14 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mempalace_toolkit.errors import MempalaceError, PalaceBusyError, PalaceMovedError, ToolkitError
+from mempalace_toolkit.errors import (
+    DAMAGED_REMEDY,
+    MempalaceError,
+    PalaceBusyError,
+    PalaceDamagedError,
+    PalaceMovedError,
+    ToolkitError,
+)
 from mempalace_toolkit.files.private import is_full, write_undone
 from mempalace_toolkit.palace.location import PalaceLocation
 
@@ -223,9 +230,8 @@ def moved(palace: PalaceLocation) -> PalaceMovedError:
 
 def unreadable(palace: PalaceLocation, reason: str) -> MempalaceError:
     """The error for a database that does not give what it should hold."""
-    return MempalaceError(
-        f"the palace database {palace.database} cannot be read: {reason}",
-        "restore the palace from a backup, or run `mempalace repair --yes`",
+    return PalaceDamagedError(
+        f"the palace database {palace.database} cannot be read: {reason}", DAMAGED_REMEDY
     )
 
 

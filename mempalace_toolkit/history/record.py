@@ -23,6 +23,7 @@ class RunRecord:
 
     `command` is what was called: `mempalace-session`, `mempalace-toolkit repair`. `error` is
     the kind of its error, or empty. `started_by` is the scheduler, empty where nothing tells.
+    `filing_ms` is how long embedding and filing those drawers took.
     `holder` is who held the palace, for a run that was busy.
     """
 
@@ -37,6 +38,7 @@ class RunRecord:
     error: str = ""
     started_by: str = ""
     holder: str = ""
+    filing_ms: int | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -66,7 +68,13 @@ def parse_line(line: bytes) -> RunRecord | None:
 
 
 def _is_sound(record: RunRecord) -> bool:
-    numbers = (record.ended_ms, record.exit_code, record.sessions, record.drawers)
+    numbers = (
+        record.ended_ms,
+        record.exit_code,
+        record.sessions,
+        record.drawers,
+        record.filing_ms,
+    )
     known = [record.started_ms, *(number for number in numbers if number is not None)]
     return (
         all(type(number) is int and 0 <= number < _LARGEST for number in known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import count
@@ -49,6 +49,7 @@ class SessionPlan:
     which `lost` are not there as they should be, and `sealed` are left alone, because what
     they say can be told from nowhere. `known` tells that nothing about it is to be recorded.
     `adopted` are those of `pages` that the palace holds and a lost ledger knew.
+    `counted` is all that is known of the turns of one that was only counted.
     `withdrawn` are the reasons for which turns leave, one a turn, off `withdrawn_pages` pages.
     """
 
@@ -62,6 +63,7 @@ class SessionPlan:
     adopted: tuple[RecordedPage, ...] = ()
     withdrawn: tuple[str, ...] = ()
     withdrawn_pages: int = 0
+    counted: TurnCount | None = None
 
     @property
     def reason(self) -> str:
@@ -194,30 +196,46 @@ def count_session(ref: SessionRef, count: TurnCount, wing: str, now_ms: int) -> 
         reader=READER_VERSIONS[ref.agent],
         kept=0,
     )
-    return SessionPlan("skipped" if record.skipped else "new", record)
+    return SessionPlan("skipped" if record.skipped else "new", record, counted=count)
 
 
 def plan_pages(plan: SessionPlan) -> PageChanges:
     """Which pages of the session are to be written, and which the palace must lose."""
     record = plan.record
-    before = {page.path: page for page in plan.pages if page.path not in plan.sealed}
+    header = PageHeader(record.id, record.directory, record.label)
     write = []
-    if not record.skipped:
-        folder = f"{record.label}/{record.wing}"
-        header = PageHeader(record.id, record.directory, record.label)
-        numbers = count(1)
-        for cut in plan.cuts:
-            path, number = next(
-                (path, number)
-                for number in numbers
-                if (path := f"{folder}/{page_name(record.label, record.id, number)}")
-                not in plan.sealed
-            )
-            old = before.pop(path, None)
-            if old is None or old.digest != cut.digest or path in plan.lost:
-                page = render_page(header, number, cut)
-                write.append((page, _recorded_page(page, path, record)))
-    return PageChanges(tuple(write), tuple(before))
+    for path, number, cut in cuts_to_write(plan):
+        page = render_page(header, number, cut)
+        write.append((page, _recorded_page(page, path, record)))
+    stay = {path for path, _, _ in _placed(plan)}
+    gone = (p.path for p in plan.pages if p.path not in plan.sealed and p.path not in stay)
+    return PageChanges(tuple(write), tuple(dict.fromkeys(gone)))
+
+
+def cuts_to_write(plan: SessionPlan) -> Iterator[tuple[str, int, Cut]]:
+    """Path, number and content of each page that is new, changed or lost."""
+    before = {page.path: page for page in plan.pages if page.path not in plan.sealed}
+    for path, number, cut in _placed(plan):
+        old = before.get(path)
+        if old is None or old.digest != cut.digest or path in plan.lost:
+            yield path, number, cut
+
+
+def _placed(plan: SessionPlan) -> Iterator[tuple[str, int, Cut]]:
+    """Each page's path and number; those of sealed pages are taken."""
+    record = plan.record
+    if record.skipped:
+        return
+    folder = f"{record.label}/{record.wing}"
+    cuts = iter(plan.cuts)
+    cut = next(cuts, None)
+    for number in count(1):
+        if cut is None:
+            return
+        path = f"{folder}/{page_name(record.label, record.id, number)}"
+        if path not in plan.sealed:
+            yield path, number, cut
+            cut = next(cuts, None)
 
 
 def _own_start(session: Session) -> int:

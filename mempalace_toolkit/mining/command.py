@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-from mempalace_toolkit.errors import MempalaceError
+from mempalace_toolkit.errors import ConfigurationError, MempalaceError
 
 LEAST_VERSION = (3, 11)
 
@@ -140,7 +140,7 @@ def _asked_version(program: str) -> str:
             [program, "--version"], capture_output=True, text=True, timeout=60, check=True
         )
     except FileNotFoundError as error:
-        raise MempalaceError(f"there is no MemPalace at {program}", hint) from error
+        raise ConfigurationError(f"there is no MemPalace at {program}", hint) from error
     except (OSError, subprocess.SubprocessError) as error:
         raise MempalaceError(f"{program} --version does not answer: {error}", hint) from error
     found = re.search(r"\d+\.\d+[\w.]*", answer.stdout)

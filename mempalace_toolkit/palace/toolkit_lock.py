@@ -72,6 +72,21 @@ def mempalace_holder(palace: Path, home: Path) -> str | None:
     return None
 
 
+def palace_holder(palace: Path, home: Path) -> str | None:
+    """Who holds the palace right now, by our lock or by MemPalace's own. Writes nothing."""
+    try:
+        descriptor = os.open(palace / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return mempalace_holder(palace, home)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(os.pread(descriptor, 500, 0))
+    finally:
+        os.close(descriptor)
+    return mempalace_holder(palace, home)
+
+
 def _hold(descriptor: int, palace: Path, home: Path, wait: float, holder: str) -> None:
     deadline = time.monotonic() + wait
     _retry_until(deadline, lambda: _try_own(descriptor, palace))
@@ -120,16 +135,17 @@ def _try_own(descriptor: int, palace: Path) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise _busy(palace, _holder(os.pread(descriptor, 500, 0))) from error
+        raise busy_palace(palace, _holder(os.pread(descriptor, 500, 0))) from error
 
 
 def _probe_mempalace(palace: Path, home: Path) -> None:
     holder = mempalace_holder(palace, home)
     if holder:
-        raise _busy(palace, holder)
+        raise busy_palace(palace, holder)
 
 
-def _busy(palace: Path, holder: str) -> PalaceBusyError:
+def busy_palace(palace: Path, holder: str) -> PalaceBusyError:
+    """The error for a palace that is held, with what its holder asks for."""
     ends = "wait for it to end, or stop it"
     if "mcp" in holder or "serve" in holder:
         ends = (

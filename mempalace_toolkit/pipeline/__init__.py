@@ -8,7 +8,13 @@ from __future__ import annotations
 from typing import IO
 
 from mempalace_toolkit.chroma.contents import count_drawers, roll_back_journal
-from mempalace_toolkit.errors import MempalaceError, ToolkitError
+from mempalace_toolkit.errors import (
+    DamageLeftError,
+    MempalaceError,
+    PalaceDamagedError,
+    ToolkitError,
+)
+from mempalace_toolkit.intake.amount import Amount, amount_of
 from mempalace_toolkit.intake.selection import plan_sessions
 from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.mining.filing import look_at_palace
@@ -16,6 +22,7 @@ from mempalace_toolkit.palace.toolkit_lock import palace_lock
 from mempalace_toolkit.pipeline.ahead import embed_ahead, forget_vectors
 from mempalace_toolkit.pipeline.filing import file_pages
 from mempalace_toolkit.pipeline.index_health import keep_sound, prune_replaced, repair_setting
+from mempalace_toolkit.pipeline.outlook import look_ahead
 from mempalace_toolkit.pipeline.reading import (
     left_unread,
     note_known,
@@ -32,16 +39,20 @@ from mempalace_toolkit.sessions.model import Store, StoreFinding
 __all__ = ["Repair", "RunRequest", "repair_setting", "run", "signed", "survey", "write_pages"]
 
 
-def survey(store: Store, request: RunRequest) -> RunReport:
-    """What a run would do with every session. Writes nothing anywhere."""
+def survey(store: Store, request: RunRequest, pace: float | None = None) -> RunReport:
+    """What a run would do with every session, and what would stop it. Writes nothing anywhere.
+
+    `pace` is how many seconds a drawer took in earlier runs, None where there were none.
+    """
     report = new_report(store, request)
+    amount = Amount()
     with timed(report, "read"), Ledger.look(request.ledger) as ledger:
         try:
             look_at_palace(ledger, request.palace, request.spool)
         except MempalaceError as error:  # a run would mend it, or say so
-            report.findings.append(
-                StoreFinding(error.kind, error.message, str(request.palace.database))
-            )
+            if not isinstance(error, PalaceDamagedError):  # which the look at the index tells
+                place = str(request.palace.database)
+                report.findings.append(StoreFinding(error.kind, error.message, place))
         if nothing_changed(ledger, store, request):
             note_known(ledger, store, request, report)
         else:
@@ -49,7 +60,10 @@ def survey(store: Store, request: RunRequest) -> RunReport:
             scope = scope_of(ledger, request, only_shown=True)
             for plan in plan_sessions(store, ledger, request.selection, scope, report.findings):
                 report.note(plan)
-    note_store(report, store, request)
+                amount += amount_of(plan)
+        note_store(report, store, request)
+        report.outlook = look_ahead(request, ledger, report, amount, pace)
+    report.error = next(iter(report.outlook.stops), report.error)
     return report
 
 
@@ -64,8 +78,11 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
         palace_lock(palace.path, request.home, request.wait, request.command) as lock,
         Ledger.open(request.ledger, f"broken-{request.now_ms}") as ledger,
     ):
-        roll_back_journal(palace)
-        look_at_palace(ledger, palace, request.spool)
+        try:
+            know_palace(ledger, request, observer, report)
+        except DamageLeftError as error:
+            report.error = error
+            return report
         key, signature = signed(store, request)
         fast = nothing_changed(ledger, store, request)
         if fast:
@@ -91,6 +108,23 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
             with ledger.writing():
                 ledger.record_signature(key, request.agent, signature)
     return report
+
+
+def know_palace(ledger: Ledger, request: RunRequest, observer: Observer, report: RunReport) -> None:
+    """Have the ledger know what the palace holds. Raises DamageLeftError.
+
+    A database that cannot be read is repaired first, where nothing is lost by it.
+    """
+    palace = request.palace
+    try:
+        roll_back_journal(palace)
+        look_at_palace(ledger, palace, request.spool)
+    except PalaceDamagedError as error:
+        keep_sound(request, observer, report)
+        try:
+            look_at_palace(ledger, palace, request.spool)
+        except PalaceDamagedError:
+            raise DamageLeftError(error.message, error.hint) from error
 
 
 def file_and_check(

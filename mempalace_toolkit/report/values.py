@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # numpy and the index checks take longer to load than a short
     from mempalace_toolkit.index.quarantine.folders import Quarantined
     from mempalace_toolkit.index.repair.result import RepairResult
     from mempalace_toolkit.intake.plan import Action, SessionPlan
+    from mempalace_toolkit.report.outlook import Outlook
     from mempalace_toolkit.sessions.model import StoreFinding
 
 
@@ -96,6 +97,7 @@ class RunReport:
 
     `withdrawn` counts the pages from which talk is taken because it was undone.
     `pruned` are the folders that earlier repairs had replaced, and that are gone now.
+    `outlook` is what a dry run tells of the run to come.
     """
 
     command: str
@@ -115,6 +117,7 @@ class RunReport:
     seconds: dict[str, float] = field(default_factory=dict)
     log: str = ""
     error: ToolkitError | None = None
+    outlook: Outlook | None = None
 
     def note(self, plan: SessionPlan) -> None:
         """Take in what becomes of one session."""
@@ -170,6 +173,7 @@ class RunReport:
                 for finding in self.findings
             ],
             "seconds": {stage: round(spent, 3) for stage, spent in self.seconds.items()},
+            "outlook": self.outlook.as_json() if self.outlook else None,
             "log": self.log,
             "error": self.error.as_json() if self.error else None,
         }

@@ -106,10 +106,11 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class TurnCount:
-    """How many turns of each role a session has, none of them copied."""
+    """How many turns of each role a session has, none of them copied; how long they are, about."""
 
     user: int
     assistant: int
+    characters: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ def test_the_table_fits_80_columns_whatever_the_titles_are(
     answer = bare.session("--dry-run")
     assert answer.code == 0
     rows = answer.out.splitlines()
-    assert len(rows) == 8  # a head, five sessions, two lines of summary
+    assert len(rows) >= 8  # a head, five sessions, lines on the run to come, a summary
     assert max(cells(row) for row in rows[:6]) <= 80
     assert not any(unicodedata.category(c) == "Cc" for row in rows for c in row)
 

@@ -65,8 +65,8 @@ def test_a_broken_mempalace_is_one_line_with_a_remedy_and_exit_70(
 def test_a_missing_mempalace_is_named(sandbox: Sandbox, store: Path) -> None:
     sandbox.configure('mempalace = "/no/such/mempalace"')
     answer = sandbox.session("--json")
-    assert answer.code == 70
-    assert answer.json["error"]["kind"] == "mempalace_failed"
+    assert answer.code == 78
+    assert answer.json["error"]["kind"] == "configuration"
     assert "/no/such/mempalace" in answer.json["error"]["message"]
     assert answer.json["error"]["hint"]
 

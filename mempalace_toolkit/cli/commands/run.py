@@ -173,10 +173,12 @@ def _survey_or_run(
 ) -> RunReport:
     from mempalace_toolkit import pipeline
     from mempalace_toolkit.cli.output.progress import echoed, progress_for
+    from mempalace_toolkit.history.pace import seconds_a_drawer
+    from mempalace_toolkit.history.runs import read_history
     from mempalace_toolkit.log import open_log
 
     if choices.dry_run:
-        return pipeline.survey(store, request)
+        return pipeline.survey(store, request, seconds_a_drawer(read_history(surroundings.state)))
     moment = datetime.fromtimestamp(surroundings.now_ms / 1000, UTC)
     name = f"{moment:%Y%m%dT%H%M%S}-{request.command}.log"
     path, log = open_log(surroundings.state / "logs", name)
@@ -204,6 +206,7 @@ def _nothing_to_do(command: AgentCommand, choices: Choices, surroundings: Surrou
 
 def _tell_report(report: RunReport, choices: Choices) -> int:
     from mempalace_toolkit.cli.output import text
+    from mempalace_toolkit.cli.output.outlook_text import outlook_lines
 
     if choices.as_json:
         listed = report.sessions
@@ -214,6 +217,7 @@ def _tell_report(report: RunReport, choices: Choices) -> int:
         width = shutil.get_terminal_size().columns
         if choices.dry_run:
             print(text.session_table(report.sessions, width))
+            print("\n".join(outlook_lines(report, width)))
             print(text.dry_run_summary(report))
         elif not choices.quiet:
             print(text.run_summary(report, width))

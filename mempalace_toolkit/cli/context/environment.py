@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import platformdirs
@@ -47,7 +47,16 @@ class Surroundings:
 
     def configuration(self) -> Configuration:
         """The configuration file's content. Raises ConfigurationError."""
-        return read_configuration(self.configuration_file)
+        read = read_configuration(self.configuration_file)
+        return replace(
+            read,
+            mempalace=self._expanded(read.mempalace) if read.mempalace else None,
+            wings={self._expanded(folder): wing for folder, wing in read.wings.items()},
+        )
+
+    def _expanded(self, place: str) -> str:
+        """A path with the home in the place of `~`."""
+        return str(self.home / place[2:]) if place.startswith("~/") or place == "~" else place
 
     def palace(self, chosen: Path | None, configuration: Configuration) -> PalaceLocation:
         """The palace: named on the command line, else configured, else MemPalace's own."""

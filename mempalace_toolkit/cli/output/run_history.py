@@ -40,6 +40,7 @@ class Outcome:
     repaired: bool = False
     error: str = ""
     holder: str = ""
+    filing_ms: int | None = None
 
     def take(self, report: RunReport) -> None:
         """The figures of a run's report."""
@@ -47,6 +48,8 @@ class Outcome:
         self.status = report.status
         self.sessions = sum(actions[one] for one in ("new", "grown", "rewritten"))
         self.drawers = report.filed
+        spent = report.seconds.get("embed", 0.0) + report.seconds.get("mine", 0.0)
+        self.filing_ms = round(spent * 1000) if self.drawers else None
         self.repaired = bool(report.repairs)
         self.error = report.error.kind if report.error else ""
         self.holder = holder_of(report.error)

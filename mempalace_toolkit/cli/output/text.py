@@ -45,7 +45,7 @@ def dry_run_summary(report: RunReport) -> str:
     if report.withdrawn:
         told.append(f"Would withdraw {_undone(report)}.")
     told += _kept(report)
-    if not todo and not report.withdrawn:
+    if not todo and not report.withdrawn and report.error is None:
         told.append("Nothing to do.")
     return "\n".join(told) + " Nothing was written."
 
@@ -75,7 +75,8 @@ def counted(actions: Counter[str]) -> str:
 
 def run_summary(report: RunReport, width: int) -> str:
     """What a run did: sessions, drawers a wing, index, time, log."""
-    lines = [f"Sessions: {counted(report.actions)}."]
+    lines = [] if report.error is None or report.wings else [_nothing_filed(report)]
+    lines.append(f"Sessions: {counted(report.actions)}.")
     if report.wings:
         wing_width = min(30, max(4, *(cells(wing.wing) for wing in report.wings)))
         lines.append(
@@ -108,6 +109,13 @@ def run_summary(report: RunReport, width: int) -> str:
     if report.log:
         lines.append(f"Log: {report.log}")
     return "\n".join(lines)
+
+
+def _nothing_filed(report: RunReport) -> str:
+    """What a run that failed before it filed anything says first."""
+    waiting = sum(report.actions[name] for name in ("new", "grown", "rewritten"))
+    kept = f" What is new in {waiting} session(s) is kept for the next run." if waiting else ""
+    return f"Nothing was filed.{kept}"
 
 
 def _step(line: str) -> str:

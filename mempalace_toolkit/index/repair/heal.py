@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mempalace_toolkit.errors import DamageLeftError
+from mempalace_toolkit.errors import DAMAGED_REMEDY, DamageLeftError
 from mempalace_toolkit.index.check.check import DeepCheck
 from mempalace_toolkit.index.check.report import IndexReport, check_index, index_report
 from mempalace_toolkit.index.repair.apply import repair_palace
@@ -13,6 +13,7 @@ from mempalace_toolkit.index.repair.plan_values import RepairPlan
 from mempalace_toolkit.index.repair.reembedding import with_model
 from mempalace_toolkit.index.repair.result import RepairResult
 from mempalace_toolkit.index.repair.work import RepairSetting
+from mempalace_toolkit.index.workers.embedding import Embed
 from mempalace_toolkit.palace.location import PalaceLocation
 
 
@@ -41,6 +42,24 @@ def loses_something(palace: PalaceLocation, plan: RepairPlan) -> DamageLeftError
     )
 
 
+def plan_without_a_person(
+    palace: PalaceLocation, index: IndexReport, embed: Embed | None = None
+) -> RepairPlan:
+    """The repair of a damaged index that needs no consent: it loses nothing. Reads only.
+
+    A plan that needs the model is made only where `embed`, if there is one, gives vectors.
+    Raises DamageLeftError where nothing can be done, or something would be lost.
+    """
+    plan = plan_repair(palace, index.findings, index.stamp)
+    if embed is not None:
+        plan = with_model(plan, embed)
+    if plan.grade == "refuse":
+        raise DamageLeftError(plan.refusal, f"{plan.remedy}; {DAMAGED_REMEDY}")
+    if plan.loses:
+        raise loses_something(palace, plan)
+    return plan
+
+
 def heal(
     palace: PalaceLocation,
     setting: RepairSetting | None,
@@ -54,12 +73,7 @@ def heal(
     before = check_index(palace, deep)
     if before.status != "damaged" or setting is None:
         return Healing(before, before)
-    plan = plan_repair(palace, before.findings, before.stamp)
-    if setting.embed and palace.embedding_model != "minilm":
-        plan = with_model(plan, setting.embed)
-    if plan.grade == "refuse":
-        raise DamageLeftError(plan.refusal, plan.remedy)
-    if plan.loses:
-        raise loses_something(palace, plan)
+    other_model = palace.embedding_model != "minilm"
+    plan = plan_without_a_person(palace, before, setting.embed if other_model else None)
     result = repair_palace(palace, plan, setting)
     return Healing(before, index_report(result.findings), result)

@@ -141,7 +141,7 @@ def check_again(work: Work) -> None:
         raise DamageLeftError(
             f"{work.plan.collection} is still damaged after its rebuild ({left[0].message}): "
             "undone, the old index is in place",
-            "mempalace repair --mode from-sqlite --yes",
+            "mempalace-toolkit repair --deep --yes embeds again what is wrong",
         )
 
 

@@ -54,7 +54,7 @@ def embed_drawers(work: Work, missing: NDArray[np.int64]) -> None:
         raise ModelError(
             f"{len(missing):,} drawers of {work.plan.collection} must be embedded again, and "
             "their model is not known here",
-            "mempalace repair --mode from-sqlite --yes",
+            "mempalace-toolkit repair --deep --yes embeds again what is wrong",
         )
     rows = work.found.record.row_ids
     for start in range(0, len(missing), EMBED_BATCH):
@@ -123,7 +123,7 @@ def compare_sample(work: Work) -> None:
         raise OtherTextsError(
             f"{wrong} of {len(told)} vectors salvaged for {work.plan.collection} are not of "
             "their drawers' texts: nothing was changed",
-            "mempalace repair --mode from-sqlite --yes",
+            "mempalace-toolkit repair --deep --yes embeds again what is wrong",
         )
 
 

@@ -69,10 +69,12 @@ def _fetched(connection: sqlite3.Connection, query: str, session: str) -> _Rows 
 
 def _counted(parts: _Rows, messages: _Rows) -> TurnCount | None:
     spoken: set[bytes] = set()
+    characters = 0
     answered: list[bytes] = []
     for message, part in zip(*parts, strict=True):
-        if visible_text(part) is not None:
+        if (text := visible_text(part)) is not None:
             spoken.add(message)
+            characters += len(text)
         elif asks_after_overflow(part):
             return None
         elif answer_of(part, ""):
@@ -80,4 +82,4 @@ def _counted(parts: _Rows, messages: _Rows) -> TurnCount | None:
     roles = [role_of(value) for message, value in zip(*messages, strict=True) if message in spoken]
     if len(roles) < len(spoken) or not {*messages[0]}.issuperset(answered):
         return None  # parts of no message
-    return TurnCount(roles.count("user") + len(answered), roles.count("assistant"))
+    return TurnCount(roles.count("user") + len(answered), roles.count("assistant"), characters)
