@@ -14,6 +14,7 @@ quarantine_gigabytes = 2.0        # old indexes that may stay on the disk after 
 
 from __future__ import annotations
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -50,6 +51,13 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "quarantine_gigabytes": (int, float),
     "wings": (dict,),
 }
+_EXPECTED: Mapping[type, tuple[str, str]] = {
+    str: ("text in quotes", '"/path"'),
+    int: ("a number", "600"),
+    bool: ("true or false", "true"),
+    dict: ("a table", '{ "/home/me/project" = "project" }'),
+}
+"""What a value must be, and an example of one, by the first type of its key."""
 
 
 def read_configuration(file: Path) -> Configuration:
@@ -62,7 +70,7 @@ def read_configuration(file: Path) -> Configuration:
     except FileNotFoundError:
         return Configuration()
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{file} cannot be read: {error}", "mend that file") from error
+        raise ConfigurationError(f"{file} cannot be read: {error}", "correct that file") from error
     for key, value in values.items():
         _check(file, key, value)
     return Configuration(**values)
@@ -74,9 +82,14 @@ def _check(file: Path, key: str, value: Any) -> None:
         known = ", ".join(_KINDS)
         raise ConfigurationError(f"{file}: unknown key `{key}`", f"known keys: {known}")
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        kind = kinds[0].__name__
-        raise ConfigurationError(f"{file}: `{key}` is not a {kind}", f"give it a {kind}")
-    if isinstance(value, int | float) and not value >= 0:
-        raise ConfigurationError(f"{file}: `{key}` is negative", "give it 0 or more")
+        wanted, example = _EXPECTED[kinds[0]]
+        raise ConfigurationError(
+            f"{file}: `{key}` must be {wanted}", f"for example: {key} = {example}"
+        )
+    if isinstance(value, int | float) and not (value >= 0 and math.isfinite(value)):
+        raise ConfigurationError(f"{file}: `{key}` must be 0 or more", f"for example: {key} = 600")
     if isinstance(value, dict) and not all(isinstance(name, str) for name in value.values()):
-        raise ConfigurationError(f"{file}: a name in [wings] is not a str", "quote it")
+        raise ConfigurationError(
+            f"{file}: each name in [wings] must be text in quotes",
+            'for example: "/home/me/project" = "project"',
+        )

@@ -103,7 +103,7 @@ class UnknownSchemaError(StoreUnreadableError):
 
 
 class MempalaceError(ToolkitError):
-    """MemPalace is missing, too old, failed, hung, or died by a signal."""
+    """MemPalace is missing, too old, failed, hung, or was ended by a signal."""
 
     kind = "mempalace_failed"
     exit_code = ExitCode.MEMPALACE

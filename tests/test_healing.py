@@ -198,7 +198,7 @@ def test_a_wing_that_kills_mempalace_does_not_keep_out_the_others(
     answer = sandbox.session("--json")
     assert answer.code == 70
     results = {line["wing"]: line["result"] for line in answer.json["wings"]}
-    assert results.pop("proj3") == "died by SIGSEGV"
+    assert results.pop("proj3") == "was ended by SIGSEGV"
     assert set(results.values()) == {"filed"}
     assert len(results) == 2
 

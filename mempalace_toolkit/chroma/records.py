@@ -191,7 +191,7 @@ def _rows(
     while rows := cursor.fetchmany(_ROWS):
         numbers, names, operations = zip(*rows, strict=True)
         if {*map(type, names)} != {str}:
-            raise TypeError("an id that is no text")
+            raise TypeError("an id that is not text")
         if {*map(type, operations)} != {int}:
             operations = tuple(sequence_number(one) or 0 for one in operations)
         ids += names

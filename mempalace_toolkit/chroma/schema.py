@@ -125,7 +125,10 @@ def _recorded(connection: sqlite3.Connection) -> tuple[dict[str, list[str]], str
     query = "select dir, version, sql, hash from migrations order by dir, version"
     for name, version, text, digest in connection.execute(query):
         if name not in texts:
-            return texts, f"the table migrations names {str(name)[:40]!r}, which chromadb has not"
+            return (
+                texts,
+                f"the table migrations names {str(name)[:40]!r}, which chromadb does not know",
+            )
         if version != len(texts[name]) + 1:
             return texts, f"the table migrations lacks number {len(texts[name]) + 1} of {name}"
         known = MIGRATIONS[name][version - 1] if version <= len(MIGRATIONS[name]) else digest
@@ -183,7 +186,7 @@ def _difference(is_so: Shape, should: Shape) -> str:
         if name not in is_so.columns:
             return f"has no column {name}"
         if is_so.columns[name] != kind:
-            return f"has another kind of column {name}"
+            return f"has a different kind of column {name}"
     if any(
         required and name not in should.columns for name, (_, required, _) in is_so.columns.items()
     ):

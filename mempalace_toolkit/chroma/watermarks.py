@@ -139,5 +139,5 @@ def _undone(palace: PalaceLocation, error: sqlite3.Error) -> ToolkitError:
         )
     return WriteUndoneError(
         f"cannot write to {palace.database}: {error}",
-        "free some space or mend the permissions, then run again: nothing was lost",
+        "free some space or correct the permissions, then run again: nothing was lost",
     )

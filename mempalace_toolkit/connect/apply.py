@@ -75,7 +75,7 @@ def apply(changes: Sequence[Change], stamp: str) -> list[Path]:
                 _put(earlier.path, earlier.before)
             raise WriteUndoneError(
                 f"{change.path} cannot be written: {error.strerror}",
-                "nothing was changed; mend the permissions or free some space, then try again",
+                "nothing was changed; correct the permissions or free some space, then try again",
             ) from error
         done.append(change)
     return backups
@@ -88,7 +88,7 @@ def _text(path: Path) -> str | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            f"{path} cannot be read: {error}", "mend the file or its permissions, then try again"
+            f"{path} cannot be read: {error}", "correct the file or its permissions, then try again"
         ) from error
 
 

@@ -36,7 +36,7 @@ def write_undone(path: Path, error: OSError) -> WriteUndoneError:
     """The error for a write that the system refused and that left the old state in place."""
     return WriteUndoneError(
         f"cannot write {path}: {error.strerror or error}",
-        "free some space or mend the permissions, then run again: nothing was lost",
+        "free some space or correct the permissions, then run again: nothing was lost",
     )
 
 

@@ -275,9 +275,9 @@ def _record(
 def _unqualified(roles: AbstractSet[Role], copied: int = 0) -> str:
     """Why a session whose own turns are of these roles is not mined; empty where it is."""
     if not roles and copied:
-        return "all of it stands in the session it was forked from"
+        return "every turn is also in the session that it was forked from"
     if "user" not in roles:
-        return "nothing visible was asked"
+        return "no visible prompt"
     if "assistant" not in roles:
         return "no visible answer"
     return ""

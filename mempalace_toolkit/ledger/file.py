@@ -142,5 +142,5 @@ def _undone(error: Exception, file: Path | None) -> ToolkitError:
     where = f" {file}" if file else ""
     return WriteUndoneError(
         f"the ledger{where} cannot be written: {error}",
-        "free some space or mend the permissions, then run again: nothing was lost",
+        "free some space or correct the permissions, then run again: nothing was lost",
     )

@@ -52,7 +52,7 @@ def embed_pages(setting: AheadSetting) -> bool:
             start_new_session=True,
         )
     except OSError as error:
-        setting.log.write(f"vectors are not made ahead: {error}\n".encode())
+        setting.log.write(f"vectors are not computed in advance: {error}\n".encode())
         return False
     try:
         _hand_over(child, setting)
@@ -91,7 +91,7 @@ def _watch(child: subprocess.Popen[bytes], setting: AheadSetting) -> bool:
                 _pass_on(line, setting)
             if not chunk:
                 return True
-    setting.log.write(b"vectors are not made ahead any further: the child stood still\n")
+    setting.log.write(b"vectors are not computed in advance any further: the child stood still\n")
     return False
 
 

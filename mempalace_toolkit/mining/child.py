@@ -37,7 +37,10 @@ def main() -> None:
         sys.stderr.flush()
         os.write(results, json.dumps({"job": number, "code": code}).encode() + b"\n")
     if tally:
-        print(f"vectors: {tally.found} made ahead, {tally.made} made by MemPalace", flush=True)
+        print(
+            f"vectors: {tally.found} computed in advance, {tally.made} computed by MemPalace",
+            flush=True,
+        )
 
 
 def _run_one(run: object) -> int:

@@ -56,13 +56,15 @@ def main() -> None:
     folder = Path(task["folder"]) / identity_of(model)
     embedder = get_embedding_function()
     if not is_plain(embedder, model):
-        print("vectors are not made ahead: MemPalace embeds another way here")
+        print("vectors are not computed in advance: MemPalace embeds another way here")
         return
     encoder = Encoder(model)
     kept = KeptVectors(folder)
     if not _same(embedder, encoder, kept):
         forget(folder)
-        print("vectors are not made ahead: they would not be those of MemPalace's own embedder")
+        print(
+            "vectors are not computed in advance: they would not be those of MemPalace's own embedder"
+        )
         return
     pages = task["pages"]
     config: Any = MempalaceConfig(palace_path=task["palace"])  # type: ignore[no-untyped-call]

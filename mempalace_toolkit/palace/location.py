@@ -91,6 +91,6 @@ def _read_settings(file: Path) -> dict[str, object]:
     except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"MemPalace's configuration {file} cannot be read: {error}",
-            "mend or remove that file",
+            "correct or remove that file",
         ) from error
     return settings if isinstance(settings, dict) else {}

@@ -97,7 +97,7 @@ def note_store(report: RunReport, store: Store, request: RunRequest) -> None:
         where = f" in {unread[0].path}" if unread[0].path else ""
         report.error = StoreUnreadableError(
             f"{len(unread)} session(s){where} could not be read; the others were taken",
-            f"the first: {unread[0].message}; mend the store, then run again",
+            f"the first: {unread[0].message}; repair the store, then run again",
         )
 
 

@@ -68,13 +68,16 @@ class JobSetting:
         if self.container and not self.job.in_container:
             raise UsageError(f"{self.job.name} does not run in a container", "leave out --devbox")
         if self.container and not re.fullmatch(_CONTAINER, self.container):
-            raise UsageError(f"{self.container!r} is no container's name", "see `docker ps`")
+            raise UsageError(f"{self.container!r} is not a valid container name", "see `docker ps`")
         if not re.fullmatch(_USER, self.container_user):
             raise UsageError(
-                f"{self.container_user!r} is no user in a container", "write a name, id or id:gid"
+                f"{self.container_user!r} is not a valid container user",
+                "write a name, id or id:gid",
             )
         if self.engine not in ENGINES:
-            raise UsageError(f"{self.engine!r} is no engine", f"one of: {', '.join(ENGINES)}")
+            raise UsageError(
+                f"{self.engine!r} is not a known container engine", f"one of: {', '.join(ENGINES)}"
+            )
 
     @property
     def stem(self) -> str:

@@ -130,7 +130,7 @@ def _run(step: Run, account: Account) -> None:
         ended = call(step.command, account, step.feed)
     if ended.code == 0 or step.may_fail:
         return
-    said = ended.err or ended.text.strip() or "it said nothing"
+    said = ended.err or ended.text.strip() or "no message"
     raise WriteUndoneError(
         f"`{' '.join(step.command)}` failed ({ended.code}): {said}",
         "what was begun was undone; run it by hand to see more, then try again",

@@ -97,7 +97,7 @@ class PageFile:
         kind = data[start]
         head = 12 if kind in (INTERIOR, INDEX_INTERIOR) else 8
         if kind not in (LEAF, INTERIOR, INDEX_LEAF, INDEX_INTERIOR):
-            raise PageError(f"page {number} is no part of a table or an index")
+            raise PageError(f"page {number} is not part of a table or an index")
         count, content = struct.unpack_from(">HH", data, start + 3)
         end = start + head + 2 * count
         if end > self.usable or (count and not end <= (content or 65536) <= self.usable):
@@ -227,7 +227,7 @@ class PageFile:
         following = struct.unpack_from(">I", data, at + local)[0] if left else 0
         while left:
             if not 1 < following <= self.count:
-                raise PageError("a row goes on on a page that is not there")
+                raise PageError("a row continues on a page that does not exist")
             page = self._bytes(following)
             parts.append(page[4 : min(usable, 4 + left)])
             left -= len(parts[-1])

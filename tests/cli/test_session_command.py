@@ -60,10 +60,11 @@ def test_a_command_line_that_cannot_be_meant_exits_2(
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("palace = 3", "`palace` is not a str"),
+        ("palace = 3", "`palace` must be text in quotes"),
         ("wiat = 3", "unknown key `wiat`"),
-        ("wait = -1", "`wait` is negative"),
-        ("wait = true", "`wait` is not a int"),
+        ("wait = -1", "`wait` must be 0 or more"),
+        ("stall = nan", "`stall` must be 0 or more"),
+        ("wait = true", "`wait` must be a number"),
         ('[wings]\n"/a" = 3', "[wings]"),
         ("= =", "cannot be read"),
     ],

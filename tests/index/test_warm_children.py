@@ -104,7 +104,7 @@ def test_a_child_that_dies_by_a_signal_is_a_result_and_the_next_one_works(
         os.kill(children_of(host)[0], signal.SIGSEGV)
 
     threading.Thread(target=shoot).start()
-    with pytest.raises(MempalaceError, match="died by SIGSEGV"):
+    with pytest.raises(MempalaceError, match="was ended by SIGSEGV"):
         run_child(building(tmp_path), slowly(blocks(), begun))
     build(tmp_path / "next")
     assert is_warm()

@@ -124,7 +124,9 @@ def wait_for(what: Callable[[], bool]) -> None:
 def test_vectors_are_mempalaces_own_to_the_last_bit(sandbox: Sandbox, store: Path) -> None:
     answer = sandbox.session()
     assert answer.code == 0, answer
-    told = re.findall(r"^vectors: (\d+) made ahead, (\d+) made by", last_log(sandbox), re.MULTILINE)
+    told = re.findall(
+        r"^vectors: (\d+) computed in advance, (\d+) made by", last_log(sandbox), re.MULTILINE
+    )
     assert int(told[-1][0]) > 60
     assert told[-1][1] == "0"
     assert kept(sandbox) == 0
@@ -190,7 +192,9 @@ def test_a_run_killed_while_mining_embeds_nothing_again(sandbox: Sandbox, store:
     again = sandbox.session()
     assert again.code == 0, again
     assert to_embed(again.err + "\nembedding drawers: 0") == 0
-    assert re.findall(r"^vectors: \d+ made ahead, 0 made by", last_log(sandbox), re.MULTILINE)
+    assert re.findall(
+        r"^vectors: \d+ computed in advance, 0 made by", last_log(sandbox), re.MULTILINE
+    )
     assert kept(sandbox) == 0
 
 

@@ -48,7 +48,7 @@ def file_size(path: Path) -> tuple[int, int]:
     except OSError as error:
         raise _refused(path, error) from error
     if not stat.S_ISREG(status.st_mode):
-        raise ReadError("file_missing", f"{path.name} is no regular file")
+        raise ReadError("file_missing", f"{path.name} is not a regular file")
     return status.st_size, status.st_blocks * 512
 
 
@@ -80,5 +80,5 @@ def release(data: NDArray[Any]) -> None:
 def _refused(path: Path, error: OSError) -> MempalaceError:
     return MempalaceError(
         f"{path} cannot be read: {error.strerror or os.strerror(error.errno or 0)}",
-        "run as the user who owns the palace, or mend the permissions or the disk",
+        "run as the user who owns the palace, or correct the permissions or the disk",
     )

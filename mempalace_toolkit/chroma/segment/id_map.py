@@ -78,7 +78,7 @@ def parse_id_map(data: bytes) -> IdMap:
     if isinstance(value, _Older):
         value = vars(value)
     if not isinstance(value, dict):
-        raise PickleError("it holds no map")
+        raise PickleError("it holds no id map")
     if value.get("max_seq_id") is not None:
         raise OlderFormatError("it holds the watermark, as chromadb before 0.6 wrote it")
     labels, ids = (value.get(name) for name in _MAP_NAMES)

@@ -54,13 +54,15 @@ KINDS: Mapping[str, FindingKind] = {
             "segments_wrong", "a collection has not one segment of each scope", "mend_database"
         ),
         FindingKind(
-            "segment_id_invalid", "a segment's id is no UUID: never followed", "mend_database"
+            "segment_id_invalid",
+            "a segment's id is not a UUID: it is never followed",
+            "mend_database",
         ),
         FindingKind(
             "watermark_missing", "a segment does not say what it has taken in", "mend_database"
         ),
-        FindingKind("fulltext_damaged", "the index of words is not whole", "mend_database"),
-        FindingKind("drawers_doubled", "drawers stand twice in the database", "mend_database"),
+        FindingKind("fulltext_damaged", "the full-text index is not whole", "mend_database"),
+        FindingKind("drawers_doubled", "drawers are twice in the database", "mend_database"),
         FindingKind("drawers_damaged", "rows of drawers cannot be read", "mend_database"),
         FindingKind("documents_missing", "drawers have lost their text", "mend_database"),
         FindingKind("metadata_missing", "drawers have lost metadata", "mend_database"),
@@ -95,7 +97,7 @@ KINDS: Mapping[str, FindingKind] = {
             "vectors_not_unit", "vectors of a cosine index are not of length 1", "rebuild_segment"
         ),
         FindingKind("ids_missing", "drawers are not in the index: no search finds them", "top_up"),
-        FindingKind("ids_ghost", "the index holds ids that are no drawers", "rebuild_segment"),
+        FindingKind("ids_ghost", "the index holds ids that belong to no drawer", "rebuild_segment"),
         FindingKind(
             "watermark_ahead", "the index claims to be ahead of its queue", "rebuild_segment"
         ),

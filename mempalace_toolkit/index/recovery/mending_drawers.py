@@ -1,6 +1,6 @@
 """The drawers' rows of a mended database: which are kept, what is given back, what is lost.
 
-A text that the table of metadata has lost is taken from the index of words, which keeps a copy,
+A text that the table of metadata has lost is taken from the full-text index, which keeps a copy,
 or from the queue, which has the last operations whole.
 """
 
@@ -40,7 +40,7 @@ Value = str | int | float | bool
 @dataclass(slots=True)
 class Drawers:
     """`segments` gives each old segment's new name. `dropped` rows are not taken over; `ids` and
-    `sequences` replace unreadable ones; `copied` take their text from the index of words, and
+    `sequences` replace unreadable ones; `copied` take their text from the full-text index, and
     `given` get metadata, text among them, that they lack; `given_rows` are drawers whose own rows
     are gone: segment, id, number of an operation. Rows are known by their number."""
 
@@ -249,7 +249,7 @@ def _metadata(
 def _held(
     connection: sqlite3.Connection, olds: list[object]
 ) -> Iterator[tuple[int, str, int, object, object, int, bool, bool, bool]]:
-    """For each drawer its row, id and number; its text, the one in the index of words, how many
+    """For each drawer its row, id and number; its text, the one in the full-text index, how many
     other metadata it has, whether MemPalace mined it, and whether it has the usual ones."""
     marks = ", ".join("?" * len(olds))
     query = (

@@ -115,4 +115,4 @@ class Embedder:
         message = child_error("child_embed", code, told).message
         if self._encoder == "minilm":
             return ModelError(message, "run `mempalace-toolkit model ensure`")
-        return ModelError(message, "mend the embedding settings of MemPalace, then run again")
+        return ModelError(message, "correct the embedding settings of MemPalace, then run again")

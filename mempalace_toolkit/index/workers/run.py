@@ -36,7 +36,7 @@ def run_child(what: ChildTask, stream: Iterable[bytes] = ()) -> dict[str, object
     """Run it to its end: the JSON object it printed last.
 
     The task is the first line on its stdin, `stream` what follows. Raises MempalaceError where
-    it failed, died by a signal, or took longer than `seconds`.
+    it failed, was ended by a signal, or took longer than `seconds`.
     """
     task = {**what.task, "largest_file": what.largest_file}
     child = fork_child(what.module) or start_child(what.module, what.environment)
@@ -121,8 +121,10 @@ def _answer(module: str, code: int, said: bytes, told: str) -> dict[str, object]
 def child_error(module: str, code: int, told: str) -> MempalaceError:
     """How a child ended that should not have; `told` is what it said on stderr."""
     name = module.removeprefix("child_")
-    ended = f"died by {signal.Signals(-code).name}" if code < 0 else f"failed with status {code}"
-    line = told.splitlines()[-1] if told else "no word said"
+    ended = (
+        f"was ended by {signal.Signals(-code).name}" if code < 0 else f"failed with status {code}"
+    )
+    line = told.splitlines()[-1] if told else "no message"
     return MempalaceError(
         f"the child process for {name} {ended}: {line[:300]}",
         "run again; if it stays, report it with the output of `mempalace-toolkit check --json`",

@@ -156,7 +156,7 @@ def _read_header(path: Path) -> bool:
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a pipe would wait for ever
             raise StoreUnreadableError(
-                f"{path}: no file but a pipe, a socket or a device",
+                f"{path}: not a file but a pipe, a socket or a device",
                 "give --store an opencode database, a storage/ folder, or the folder with both",
             )
         with path.open("rb") as file:

@@ -77,7 +77,7 @@ def _conflict(file: SessionFile, main: SessionFile, count: int) -> StoreFinding:
     return finding(
         "conflicting_copy",
         file.state.path,
-        f"{count} messages stand only in this copy of a session and are not taken; the session "
+        f"{count} messages are only in this copy of a session and are not taken; the session "
         f"is read from {shown(main.state.path)}. To take them, make the copy a session of its "
         f"own (pi --fork FILE); to end this, remove the copy",
         file.id,

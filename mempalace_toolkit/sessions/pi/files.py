@@ -83,7 +83,7 @@ def open_descriptor(path: str) -> int:
     os.close(descriptor)
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    raise OSError(errno.EINVAL, "it is no regular file", path)
+    raise OSError(errno.EINVAL, "it is not a regular file", path)
 
 
 def check_place(place: Path) -> None:
@@ -140,7 +140,7 @@ def list_files(places: Sequence[Path]) -> Listing:
             if identity not in files:
                 files[identity] = FileState(path, state.st_size, state.st_mtime_ns)
         elif not stat.S_ISDIR(state.st_mode):
-            message = "not read: it is no regular file (a pipe, a socket or a device)"
+            message = "not read: it is not a regular file (a pipe, a socket or a device)"
             listing.findings.append(finding("not_a_file", path, message))
     listing.files = sorted(files.values(), key=lambda file: file.path)
     return listing

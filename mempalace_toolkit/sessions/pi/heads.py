@@ -133,7 +133,9 @@ def _head_of(
         version = 3 if "id" in first else 1
         lost = Header("", version, folder_named(file.folder), None, "")
         return lost, str(first.get("timestamp", "")), True
-    return finding("unknown_file", file.path, "not a pi session: the first line is no header")
+    return finding(
+        "unknown_file", file.path, "not a pi session: the first line is not a session header"
+    )
 
 
 def folder_named(name: str) -> str:

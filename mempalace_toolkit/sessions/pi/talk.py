@@ -54,16 +54,16 @@ def read_talk(path: str, created: int, session: str) -> Talk:
     linear = lines.version == 1 or (not lines.version and not any(e.id for e in entries))
     if not 0 <= lines.version <= NEWEST_VERSION:
         raise UnknownSchemaError(
-            f"{shown(path)} is no pi session of versions 1 to {NEWEST_VERSION} any more",
+            f"{shown(path)} is not a pi session of versions 1 to {NEWEST_VERSION} any more",
             "Run again; if it stays so, update mempalace-toolkit.",
         )
     branches = find_branches(entries, linear)
     turns = turns_of(branches.said, created)
     notes = [
-        ("malformed_row", _said(lines.skipped, "skipped: not a whole JSON object, or too long")),
+        ("malformed_row", _said(lines.skipped, "skipped: not a complete JSON object, or too long")),
         ("mended_row", _said(lines.mended, "mended: not valid UTF-8 or JSON as written")),
         ("broken_chain", branches.breaks and f"{branches.breaks} links between entries are broken"),
-        ("repeated_entry", branches.repeats and f"{branches.repeats} entries stand there again"),
+        ("repeated_entry", branches.repeats and f"{branches.repeats} entries are repeated"),
     ]
     return Talk(
         turns,

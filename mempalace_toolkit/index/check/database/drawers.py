@@ -45,7 +45,7 @@ def check_rows(
     """Every drawer's row can be read, and has a number."""
     wrong = _count(connection, f"select count(*) from embeddings where {WRONG_ID}")  # noqa: S608
     if wrong:
-        yield Finding("drawers_damaged", f"the ids of {wrong} drawers are no text")
+        yield Finding("drawers_damaged", f"the ids of {wrong} drawers are not text")
     query = "select count(*) from embeddings where typeof(seq_id) not in ('integer', 'blob')"
     wrong = _count(connection, query)
     if wrong:

@@ -27,7 +27,7 @@ _STRIDE = 16
 
 
 def fulltext_problem(connection: sqlite3.Connection, whole: bool = False) -> str:
-    """What is wrong with the index of words, or nothing; `whole` looks however large it is."""
+    """What is wrong with the full-text index, or nothing; `whole` looks however large it is."""
     try:
         return next(_problems(connection, whole), "")
     except sqlite3.Error as error:
@@ -48,7 +48,7 @@ def _problems(connection: sqlite3.Connection, whole: bool) -> Iterator[str]:
     if definition is None:
         yield "it is gone"
     elif not _DEFINED.search(str(definition[0])):
-        yield "it is another table than chromadb's"
+        yield "it is a different table from chromadb's"
     for part in _PARTS:
         if made.get(f"{TABLE}_{part}") != "table":
             yield f"its table {TABLE}_{part} is gone"

@@ -79,7 +79,7 @@ def check_segments(rows: DatabaseRows) -> Iterator[Finding]:
     """A collection has one segment of each scope; its id is a UUID, which names its folder."""
     for row in rows.segments:
         if not is_identity(row["id"]):
-            message = f"the segment id {str(row['id'])[:60]!r} is no UUID: never followed"
+            message = f"the segment id {str(row['id'])[:60]!r} is not a UUID: it is never followed"
             yield Finding("segment_id_invalid", message)
     known = {row["id"] for row in rows.collections}
     for row in rows.collections:
@@ -91,10 +91,10 @@ def check_segments(rows: DatabaseRows) -> Iterator[Finding]:
                 message = f"it has {count} {scope} segment{'s' if scopes[scope] > 1 else ''}"
                 yield Finding("segments_wrong", message, str(row["name"]))
             if any(one["scope"] == scope and one["type"] != kind for one in own):
-                message = f"its {scope} segment is of a type that chromadb has not"
+                message = f"its {scope} segment is of a type that chromadb does not know"
                 yield Finding("segments_wrong", message, str(row["name"]))
         if set(scopes) - set(SEGMENT_TYPES):
-            message = "it has a segment of a scope that chromadb has not"
+            message = "it has a segment of a scope that chromadb does not know"
             yield Finding("segments_wrong", message, str(row["name"]))
     lost = {str(one["collection"]) for one in rows.segments if one["collection"] not in known}
     for collection in sorted(lost):

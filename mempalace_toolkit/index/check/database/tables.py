@@ -36,7 +36,7 @@ def check_tables(
         yield from look(connection, rows, whole)
     words = fulltext_problem(connection, whole)
     if words:
-        yield Finding("fulltext_damaged", f"the index of words: {words}")
+        yield Finding("fulltext_damaged", f"the full-text index: {words}")
     if not found:
         yield from check_queue_rows(connection, rows)
 
@@ -65,4 +65,4 @@ def _doubles(connection: sqlite3.Connection, source: str, looked_for: bool) -> l
     count = int(connection.execute(query).fetchone()[0])
     if count <= 0:
         return []
-    return [Finding("drawers_doubled", f"{count} drawers stand twice in the table embeddings")]
+    return [Finding("drawers_doubled", f"{count} drawers are twice in the table embeddings")]

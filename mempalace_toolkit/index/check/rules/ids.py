@@ -25,7 +25,7 @@ def check_ids(evidence: Evidence) -> Iterator[Finding]:
     if ghosts:
         yield evidence.finding(
             "ids_ghost",
-            f"the index holds {ghosts} ids that are no drawers",
+            f"the index holds {ghosts} ids that belong to no drawer",
             ghosts=ghosts,
             **numbers,
         )

@@ -22,7 +22,7 @@ def check_labels(evidence: Evidence) -> Iterator[Finding]:
     repeated = len(np.unique(given[again]))
     if repeated:
         yield evidence.finding(
-            "labels_repeated", f"{repeated} labels stand at several elements", labels=repeated
+            "labels_repeated", f"{repeated} labels are used by several elements", labels=repeated
         )
     if files.id_map is None:
         return
@@ -49,7 +49,7 @@ def check_labels(evidence: Evidence) -> Iterator[Finding]:
     if len(unmapped) or len(lost) or unset:
         yield evidence.finding(
             "labels_differ",
-            f"{len(lost)} labels of the map are at no element, {len(unmapped) + unset} elements"
+            f"{len(lost)} labels of the id map belong to no element, {len(unmapped) + unset} elements"
             " are not in the map",
             **numbers,
         )

@@ -14,7 +14,7 @@ _ROWS = 4096
 _TOLERANCE = 1e-3
 _NOT_FINITE, _ZERO, _NOT_UNIT = KINDS = ("vectors_not_finite", "vectors_zero", "vectors_not_unit")
 _SAYS = {
-    _NOT_FINITE: "vectors or their lengths are no numbers",
+    _NOT_FINITE: "vectors or their lengths are not numbers",
     _ZERO: "vectors are zero",
     _NOT_UNIT: "vectors are not of length 1",
 }

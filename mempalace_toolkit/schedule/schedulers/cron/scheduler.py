@@ -119,7 +119,7 @@ def read_crontab(account: Account) -> bytes:
     if _has_none(ended):
         return b""
     raise WriteUndoneError(
-        f"`crontab -l` failed ({ended.code}): {ended.err or 'it said nothing'}",
+        f"`crontab -l` failed ({ended.code}): {ended.err or 'no message'}",
         "may this user have a crontab? see cron.allow and cron.deny in crontab(1)",
     )
 
