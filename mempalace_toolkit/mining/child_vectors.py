@@ -63,7 +63,8 @@ def main() -> None:
     if not _same(embedder, encoder, kept):
         forget(folder)
         print(
-            "vectors are not computed in advance: they would not be those of MemPalace's own embedder"
+            "vectors are not computed in advance:"
+            " they would differ from those of MemPalace's own embedder"
         )
         return
     pages = task["pages"]

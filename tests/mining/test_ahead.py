@@ -125,7 +125,7 @@ def test_vectors_are_mempalaces_own_to_the_last_bit(sandbox: Sandbox, store: Pat
     answer = sandbox.session()
     assert answer.code == 0, answer
     told = re.findall(
-        r"^vectors: (\d+) computed in advance, (\d+) made by", last_log(sandbox), re.MULTILINE
+        r"^vectors: (\d+) computed in advance, (\d+) computed by", last_log(sandbox), re.MULTILINE
     )
     assert int(told[-1][0]) > 60
     assert told[-1][1] == "0"
@@ -193,7 +193,7 @@ def test_a_run_killed_while_mining_embeds_nothing_again(sandbox: Sandbox, store:
     assert again.code == 0, again
     assert to_embed(again.err + "\nembedding drawers: 0") == 0
     assert re.findall(
-        r"^vectors: \d+ computed in advance, 0 made by", last_log(sandbox), re.MULTILINE
+        r"^vectors: \d+ computed in advance, 0 computed by", last_log(sandbox), re.MULTILINE
     )
     assert kept(sandbox) == 0
 
@@ -210,7 +210,7 @@ def test_kept_vectors_that_are_not_mempalaces_are_thrown_away(
     poison(file, "probe")
     answer = sandbox.session()
     assert answer.code == 0, answer
-    assert "would not be those of MemPalace's own embedder" in last_log(sandbox)
+    assert "would differ from those of MemPalace's own embedder" in last_log(sandbox)
     assert kept(sandbox) == 0
     assert vectors(sandbox.palace)
 

@@ -152,7 +152,7 @@ def test_a_file_that_became_a_pipe_is_an_error(tmp_path: Path) -> None:
         [ref] = store.find_sessions()
         path.unlink()
         os.mkfifo(path)
-        with pytest.raises(StoreUnreadableError, match="no regular file"):
+        with pytest.raises(StoreUnreadableError, match="not a regular file"):
             store.read_session(ref)
 
 

@@ -49,8 +49,8 @@ def check_labels(evidence: Evidence) -> Iterator[Finding]:
     if len(unmapped) or len(lost) or unset:
         yield evidence.finding(
             "labels_differ",
-            f"{len(lost)} labels of the id map belong to no element, {len(unmapped) + unset} elements"
-            " are not in the map",
+            f"{len(lost)} labels of the id map belong to no element,"
+            f" {len(unmapped) + unset} elements are not in the id map",
             **numbers,
         )
 
