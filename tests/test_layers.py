@@ -108,7 +108,7 @@ def wrong_imports(source: str, path: Path) -> list[str]:
 
 
 def outside_world(source: str) -> list[str]:
-    used = []
+    used: list[str] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Name | ast.Attribute):
             written = ast.unparse(node)

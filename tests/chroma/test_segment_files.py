@@ -72,7 +72,7 @@ def test_a_map_of_every_known_chromadb_is_read(data: bytes) -> None:
 
 def by_python(value: object, protocol: int) -> bytes:
     file = io.BytesIO()
-    pickle._Pickler(file, protocol).dump(value)  # type: ignore[attr-defined]
+    pickle._Pickler(file, protocol).dump(value)
     return file.getvalue()
 
 

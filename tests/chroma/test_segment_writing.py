@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +25,8 @@ from mempalace_toolkit.index.graph.parallel import GraphTask, build_graph, store
 from mempalace_toolkit.index.repair import build as rebuild
 from mempalace_toolkit.index.repair.apply import repair_palace
 from mempalace_toolkit.index.repair.plan import plan_repair
+from mempalace_toolkit.index.salvage.salvage import Salvage
+from mempalace_toolkit.index.workers.run import ChildTask, run_child
 from tests.palaces.fixtures import Copy
 from tests.palaces.making import DRAWERS, SHAPES, drawer, truth
 from tests.palaces.opening import Chroma
@@ -136,12 +141,12 @@ def test_chromadb_searches_and_goes_on_with_an_index_built_in_either_way(
 
 def watch_ways(monkeypatch: pytest.MonkeyPatch, parallel: bool) -> list[bool]:
     """Allow faiss or not; the list of how indexes were built since."""
-    ways = []
+    ways: list[bool] = []
     build = rebuild._build
 
-    def watched(*given: object, parallel: bool) -> Path:
-        ways.append(parallel)
-        return build(*given, parallel=parallel)  # type: ignore[arg-type]
+    def watched(*given: Any, **more: Any) -> Path:
+        ways.append(more["parallel"])
+        return build(*given, **more)
 
     monkeypatch.setattr(rebuild, "_build", watched)
     if not parallel:
@@ -158,12 +163,11 @@ def test_where_faiss_fails_chromadb_builds_the_index(
     damaged = palace("drawers_only")
     for header in damaged.path.glob("*/header.bin"):
         header.write_bytes(bytes(100))
-    run = rebuild.run_child
 
-    def able(what: rebuild.ChildTask, stream: object) -> dict[str, object]:
+    def able(what: ChildTask, stream: Iterable[bytes]) -> dict[str, object]:
         if not what.task["parallel"]:
-            what.task["threads"] = 1  # type: ignore[index]
-        return run(what, stream)  # type: ignore[arg-type]
+            what = replace(what, task={**what.task, "threads": 1})
+        return run_child(what, stream)
 
     monkeypatch.setattr(rebuild, "run_child", able)
     repair(damaged, check_palace(damaged), tmp_path)
@@ -180,7 +184,7 @@ def test_an_index_that_is_short_of_one_drawer_does_not_go_in(
     before = {path.name: path.read_bytes() for path in damaged.path.glob("*/*")}
     whole = rebuild.stream
 
-    def short(found: rebuild.Salvage, positions: object = None) -> object:
+    def short(found: Salvage, positions: object = None) -> Iterator[bytes]:
         return whole(found, np.arange(len(found.record.ids) - 1))
 
     monkeypatch.setattr(rebuild, "stream", short)

@@ -143,7 +143,12 @@ def test_a_run_that_ends_while_it_is_read_about_is_no_killed_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = begin_run(tmp_path, STARTED, 7)
-    just_before_it_is_asked_for(monkeypatch, lambda: (run.end(ENDED), run.close()))
+
+    def end_it() -> None:
+        run.end(ENDED)
+        run.close()
+
+    just_before_it_is_asked_for(monkeypatch, end_it)
     assert read_history(tmp_path) == (ENDED,)
 
 

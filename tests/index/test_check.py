@@ -105,7 +105,7 @@ def test_the_check_loads_neither_chromadb_nor_mempalace(palace: Copy) -> None:
         "check_palace(PalaceLocation(Path(sys.argv[1]), 'chroma', 'minilm'))\n"
         "print({'chromadb', 'mempalace'} & set(sys.modules))"
     )
-    command = [sys.executable, "-c", code, palace("usual").path]
+    command = [sys.executable, "-c", code, str(palace("usual").path)]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert said.strip() == "set()"
 

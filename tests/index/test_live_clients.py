@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from mempalace_toolkit.index.repair.apply import repair_palace
 from mempalace_toolkit.index.repair.plan import plan_repair
 from mempalace_toolkit.palace.location import PalaceLocation
 from tests.palaces import script, script_environment
-from tests.palaces.making import DRAWERS, Drawer, drawer, embed
+from tests.palaces.making import DRAWERS, drawer, embed
 from tests.palaces.opening import Chroma
 from tests.palaces.repairing import Model, repair, setting
 from tests.palaces.segment_editing import Victim
@@ -68,7 +68,7 @@ def segment_of(palace: Path) -> Path:
     return palace / str(name)
 
 
-def assert_whole(chroma: Chroma, palace: Path, before: dict[str, Drawer]) -> None:
+def assert_whole(chroma: Chroma, palace: Path, before: Set[str]) -> None:
     """A client finds what was there before and what was written since, each by its vector."""
     seen = chroma.ask(palace)[DRAWERS]
     new = [drawer(DRAWERS, n) for n in range(FIRST, FIRST + WRITTEN)]
@@ -83,7 +83,7 @@ def test_an_index_that_a_client_tore_apart_between_two_folders_is_put_together_a
     victim: Victim, chroma: Chroma, tmp_path: Path
 ) -> None:
     """As versions that exchanged the folders under a client of another container left it."""
-    before = dict.fromkeys(chroma.ask(victim.palace)[DRAWERS].texts)
+    before = chroma.ask(victim.palace)[DRAWERS].texts.keys()
     copy = tmp_path / "copy"
     shutil.copytree(victim.palace, copy)
     (segment_of(copy) / "index_metadata.pickle").unlink()
@@ -121,7 +121,7 @@ def repaired(
 def test_a_client_that_a_repair_cannot_see_damages_nothing_and_finds_the_new_index(
     victim: Victim, chroma: Chroma, tmp_path: Path
 ) -> None:
-    before = dict.fromkeys(chroma.ask(victim.palace)[DRAWERS].texts)
+    before = chroma.ask(victim.palace)[DRAWERS].texts.keys()
     old = victim.segment
     with live_client(victim.palace, tmp_path) as write:
         (old / "index_metadata.pickle").write_bytes(b"")
@@ -159,7 +159,7 @@ def test_a_client_is_seen_with_and_without_proc_and_named_after_a_repair(
 def test_a_client_that_flushes_the_old_index_during_a_repair_has_it_undone(
     victim: Victim, chroma: Chroma, tmp_path: Path
 ) -> None:
-    before = dict.fromkeys(chroma.ask(victim.palace)[DRAWERS].texts)
+    before = chroma.ask(victim.palace)[DRAWERS].texts.keys()
     place = PalaceLocation(victim.palace, "chroma", "minilm")
     old = victim.segment
     with live_client(victim.palace, tmp_path) as write:

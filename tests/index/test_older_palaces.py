@@ -93,8 +93,8 @@ def test_a_graph_that_a_configuration_wants_wide_is_built_as_wide_again(tmp_path
                 [json.dumps(configuration), identity],
             )
     connection.close()
-    for header in palace.path.glob("*/header.bin"):
-        header.write_bytes(bytes(100))
+    for file in palace.path.glob("*/header.bin"):
+        file.write_bytes(bytes(100))
     repair(palace, check_palace(palace), tmp_path, Model(OLDER.dimension))
     for record in read_records(palace).collections:
         header = read_header(palace.path / record.vector_segment, OLDER.dimension)

@@ -224,7 +224,8 @@ def test_a_palace_that_did_not_change_since_its_plan_is_not_looked_at_twice(
 
 def test_a_top_up_adds_what_is_missing_and_keeps_the_index(victim: Victim, tmp_path: Path) -> None:
     values.ids_dropped(victim)
-    model, seen = Model(), []
+    model = Model()
+    seen: list[str] = []
     noting = replace(setting(tmp_path, model), before_step=seen.append)
     plan = plan_repair(location(victim), check_palace(location(victim)))
     result = repair_palace(location(victim), plan, noting)

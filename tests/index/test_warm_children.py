@@ -76,7 +76,12 @@ def build(folder: Path, total: int = 101) -> None:
 def test_one_host_gives_many_children_each_a_process_of_its_own(host: int, tmp_path: Path) -> None:
     begun = threading.Event()
     seen: list[list[int]] = []
-    watch = threading.Thread(target=lambda: (begun.wait(30), seen.append(children_of(host))))
+
+    def look() -> None:
+        begun.wait(30)
+        seen.append(children_of(host))
+
+    watch = threading.Thread(target=look)
     watch.start()
     run_child(building(tmp_path, total=300), slowly(blocks(300), begun))
     watch.join()

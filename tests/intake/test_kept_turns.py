@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mempalace_toolkit.intake.kept_turns import Reading, merge, told_reasons
-from mempalace_toolkit.sessions.model import Role, Turn
+from mempalace_toolkit.sessions.model import Mark, Role, Turn
 
 START = 1_790_000_000_000
 
@@ -45,14 +45,17 @@ def test_what_is_absent_stays_where_it_stood(held: str, read: str, merged: str, 
 
 
 def test_what_is_marked_as_undone_leaves_and_says_why() -> None:
-    marks = {("user", turn("q2").time): "undone", ("assistant", turn("a2").time): "undone"}
+    marks: dict[Mark, str] = {
+        ("user", turn("q2").time): "undone",
+        ("assistant", turn("a2").time): "undone",
+    }
     result = merge(Reading(talk("q1 a1"), withdrawn=marks), talk("q1 a1 q2 a2"))
     assert (told(result.turns), result.kept) == ("q1 a1", 0)
     assert result.withdrawn == {2: "undone", 3: "undone"}
 
 
 def test_a_marked_message_that_is_there_stays() -> None:
-    marks = {("user", turn("q1").time): "undone"}
+    marks: dict[Mark, str] = {("user", turn("q1").time): "undone"}
     result = merge(Reading(talk("q1 a1"), withdrawn=marks), talk("q1 a1"))
     assert (told(result.turns), dict(result.withdrawn)) == ("q1 a1", {})
 

@@ -244,7 +244,7 @@ class Memory(RuleBasedStateMachine):
         )
         report = RunReport("test", "")
         with (
-            patch.dict(READER_VERSIONS, {"opencode": self.reader}),  # type: ignore[arg-type]
+            patch.dict(READER_VERSIONS, {"opencode": self.reader}),
             Ledger.open(request.ledger, "broken") as ledger,
         ):
             self._look(ledger, key_of(request.palace))

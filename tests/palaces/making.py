@@ -88,9 +88,10 @@ def embed(texts: list[str], dimension: int) -> NDArray[np.float32]:
     if not rows:
         return np.zeros((0, dimension), np.float32)
     latent, noise, length = (np.stack(part) for part in zip(*rows, strict=True))
-    rows_near_plane = latent @ basis + 0.05 * noise
+    rows_near_plane: NDArray[np.float64] = latent @ basis + 0.05 * noise
     norms = np.linalg.norm(rows_near_plane, axis=1, keepdims=True)
-    return (rows_near_plane / norms * length).astype(np.float32)
+    scaled: NDArray[np.float64] = rows_near_plane / norms * length
+    return scaled.astype(np.float32)
 
 
 @lru_cache(maxsize=8)

@@ -5,11 +5,19 @@ from __future__ import annotations
 import shlex
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 
-from mempalace_toolkit.history.record import RunRecord
-from mempalace_toolkit.schedule.job_state import Container, LastRun, ScheduleFinding, SchedulerState
+from mempalace_toolkit.history.record import RunRecord, RunStatus
+from mempalace_toolkit.schedule.job_state import (
+    Container,
+    ContainerState,
+    LastRun,
+    RunResult,
+    ScheduleFinding,
+    SchedulerState,
+)
 from mempalace_toolkit.schedule.status.problems import find_problems
 
 
@@ -48,26 +56,33 @@ PODMAN = Container("box", "podman", "1000:100", "running")
 DEVBOX = replace(SOUND, job="session-devbox", container=BOX)
 
 
-def devbox(state: str, box: Container = BOX) -> SchedulerState:
-    return replace(DEVBOX, container=replace(box, state=state))  # type: ignore[arg-type]
+def devbox(state: ContainerState, box: Container = BOX) -> SchedulerState:
+    return replace(DEVBOX, container=replace(box, state=state))
 
 
-def run(ended: str, status: str = "ok", **more: object) -> RunRecord:
-    codes = {"ok": 0, "noop": 0, "failed": 70, "damaged": 65, "busy": 75, "interrupted": 143}
+def run(ended: str, status: RunStatus = "ok", **more: Any) -> RunRecord:
+    codes: dict[RunStatus, int] = {
+        "ok": 0,
+        "noop": 0,
+        "failed": 70,
+        "damaged": 65,
+        "busy": 75,
+        "interrupted": 143,
+    }
     end = None if status in ("killed", "running") else ms(ended)
     record = RunRecord(
         "mempalace-session",
         ms(ended) - 60_000,
         end,
         status,
-        codes.get(status),  # type: ignore[arg-type]
+        codes.get(status),
     )
-    return replace(record, **more)  # type: ignore[arg-type]
+    return replace(record, **more)
 
 
-def last(ended: str | None, result: str, code: int | None = None) -> SchedulerState:
+def last(ended: str | None, result: RunResult, code: int | None = None) -> SchedulerState:
     end = None if ended is None else ms(ended)
-    return replace(SOUND, last=LastRun(end, result, code, None))  # type: ignore[arg-type]
+    return replace(SOUND, last=LastRun(end, result, code, None))
 
 
 def problems(

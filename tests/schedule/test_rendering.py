@@ -49,8 +49,8 @@ def test_what_is_rendered_differs_from_the_template_as_recorded(scheduler: str, 
         shipped = template_of(scheduler, stem, path)
         if scheduler == "launchd":
             shipped = plistlib.dumps(plistlib.loads(shipped), sort_keys=False)
-        lines = [text.decode().splitlines() for text in (shipped, content)]
-        diff = difflib.unified_diff(*lines, "template", str(path), lineterm="", n=0)
+        before, after = (text.decode().splitlines() for text in (shipped, content))
+        diff = difflib.unified_diff(before, after, "template", str(path), lineterm="", n=0)
         shown += "\n".join(diff) + "\n"
     shown = re.sub(r"sha256=[0-9a-f]{64}", "sha256=…", shown)
     record = GOLDEN / f"{scheduler}-{stem}.diff"

@@ -19,7 +19,12 @@ Said = list[tuple[str, str]]
 
 def header(id: str = "s1", version: int | None = 3, **more: Any) -> dict[str, Any]:
     """A session file's first line."""
-    line = {"type": "session", "id": id, "timestamp": START, "cwd": "/home/dev/lab/queue"}
+    line: dict[str, Any] = {
+        "type": "session",
+        "id": id,
+        "timestamp": START,
+        "cwd": "/home/dev/lab/queue",
+    }
     if version is not None:
         line["version"] = version
     return {**line, **more}

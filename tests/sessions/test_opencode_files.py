@@ -269,7 +269,7 @@ def test_a_store_is_read_while_another_process_writes_it_without_pause(tmp_path:
     path = make_database(tmp_path / "opencode.db", wal=True)
     add_session(path, "ses_live", at=1)
     command = [sys.executable, "-c", WRITER, str(path)]
-    counts = []
+    counts: list[int] = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
         try:
             assert writer.stdout is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ TALK = chain("a", "b", "c", "d")
 OTHER = chain("x", "y", prefix="n", parent="e1")
 
 
-def put(folder: Path, name: str, *rows: dict[str, object], **more: object) -> Path:
+def put(folder: Path, name: str, *rows: dict[str, object], **more: Any) -> Path:
     return write(folder, lines(header(**more), *rows), name)
 
 

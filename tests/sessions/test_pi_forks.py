@@ -20,7 +20,9 @@ TALK = chain("q1", "a1", "q2", "a2")
 
 
 def fork(id: str, time: str = LATER, of: str | None = f"/gone/{ORIGINAL}") -> dict[str, Any]:
-    more = {"timestamp": time} if of is None else {"timestamp": time, "parentSession": of}
+    more: dict[str, Any] = (
+        {"timestamp": time} if of is None else {"timestamp": time, "parentSession": of}
+    )
     return header(id, **more)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,9 +117,12 @@ def test_last_activity_is_the_last_messages_and_not_the_files(tmp_path: Path) ->
     name = {"type": "session_info", "id": "x", "parentId": "e3", "name": "n"}
     late = {**name, "timestamp": "2026-09-09T00:00:00Z"}
     long = "y" * 100_000
-    for number, rows in enumerate(
-        [ROWS, [*ROWS, late], [*ROWS[:3], said("assistant", long, "e3", "e2", 3)]]
-    ):
+    stores: list[list[bytes | dict[str, Any]]] = [
+        [*ROWS],
+        [*ROWS, late],
+        [*ROWS[:3], said("assistant", long, "e3", "e2", 3)],
+    ]
+    for number, rows in enumerate(stores):
         folder = tmp_path / str(number)
         with open_store([write(folder, HEAD + lines(*rows))]) as store:
             [ref] = store.find_sessions()

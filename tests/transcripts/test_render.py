@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mempalace_toolkit.sessions.model import Turn
+from mempalace_toolkit.sessions.model import Role, Turn
 from mempalace_toolkit.transcripts.render import (
     Page,
     PageHeader,
@@ -23,13 +24,14 @@ from mempalace_toolkit.transcripts.render import (
     talk_digest,
 )
 
+ROLES: tuple[Role, ...] = ("user", "assistant")
 TEXTS = st.text(min_size=1, max_size=60).filter(lambda text: text.strip() != "")
 
 
 @st.composite
 def talks(draw: st.DrawFn) -> list[Turn]:
     """Turns as a reader gives them: any roles, any text, times that do not go back."""
-    roles = draw(st.lists(st.sampled_from(["user", "assistant"]), min_size=1, max_size=40))
+    roles = draw(st.lists(st.sampled_from(ROLES), min_size=1, max_size=40))
     time = draw(st.integers(0, 2_000_000_000_000))
     return [
         Turn(role, draw(TEXTS), time + number, f"k{number}") for number, role in enumerate(roles)
@@ -192,4 +194,5 @@ def test_mempalace_takes_the_last_turns_time_for_the_time_of_the_page(tmp_path: 
     (page,) = pages_of(turns)
     file = tmp_path / page.name
     file.write_bytes(page.content)
-    assert _extract_authored_at(file) == iso_time(turns[-1].time)
+    read: Callable[[Path], str] = _extract_authored_at
+    assert read(file) == iso_time(turns[-1].time)
