@@ -106,6 +106,14 @@ def sync_file(file: Path) -> None:
         os.fsync(opened.fileno())
 
 
+def sync_tree(folder: Path) -> None:
+    """Have a folder's files and their names on the disk. Raises OSError."""
+    for file in folder.iterdir():
+        if file.is_file() and not file.is_symlink():
+            sync_file(file)
+    sync_folder(folder)
+
+
 def _between(first: Path) -> Path:
     return first.with_name(f".{first.name}{_BETWEEN}")
 

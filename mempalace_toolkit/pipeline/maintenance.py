@@ -8,10 +8,11 @@ from pathlib import Path
 
 from mempalace_toolkit.errors import DamageLeftError
 from mempalace_toolkit.index.check.report import IndexReport, check_index, index_report
-from mempalace_toolkit.index.quarantine.folders import Quarantined, restore
+from mempalace_toolkit.index.quarantine.folders import Quarantined
 from mempalace_toolkit.index.repair.apply import repair_palace
 from mempalace_toolkit.index.repair.plan_values import RepairPlan
 from mempalace_toolkit.index.repair.pruning import PrunePlan, plan_pruning, prune
+from mempalace_toolkit.index.repair.restoring import restore_index
 from mempalace_toolkit.index.repair.result import RepairResult
 from mempalace_toolkit.palace.mempalace_lock import hold_mempalace_lock
 from mempalace_toolkit.palace.toolkit_lock import palace_lock
@@ -35,13 +36,13 @@ def repair_now(
 
 
 def restore_now(request: RunRequest, name: str) -> Path:
-    """Hold the palace and give a quarantined folder its own name back; see `restore`."""
-    palace = request.palace.path
+    """Hold the palace and give back a quarantined index; see `restore_index`."""
+    palace = request.palace
     with (
-        palace_lock(palace, request.home, request.wait, request.command),
-        hold_mempalace_lock(palace, request.home),
+        palace_lock(palace.path, request.home, request.wait, request.command),
+        hold_mempalace_lock(palace.path, request.home),
     ):
-        return restore(palace, name)
+        return restore_index(palace, name)
 
 
 def prune_now(request: RunRequest, agreed: Sequence[Quarantined] | None = None) -> PrunePlan:

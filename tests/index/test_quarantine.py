@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,14 +14,18 @@ import pytest
 
 from mempalace_toolkit.errors import UsageError
 from mempalace_toolkit.files import exchange as exchanging
+from mempalace_toolkit.index.check.check import check_palace
 from mempalace_toolkit.index.quarantine.folders import (
     aside_name,
     list_quarantined,
     restore,
     set_aside,
 )
+from mempalace_toolkit.index.repair import restoring
 from mempalace_toolkit.index.repair.plan import needed_folders
 from mempalace_toolkit.index.repair.pruning import plan_prune
+from mempalace_toolkit.index.repair.replacement import NOTE, finish_replacements
+from mempalace_toolkit.index.repair.restoring import restore_index
 from mempalace_toolkit.index.stale import quarantine_stale_hnsw
 from mempalace_toolkit.palace.location import PalaceLocation
 from tests.conftest import tree_state
@@ -28,6 +33,9 @@ from tests.palaces import damages_files as files
 from tests.palaces import damages_records as records
 from tests.palaces import damages_values as values
 from tests.palaces.fixtures import Copy
+from tests.palaces.making import DRAWERS
+from tests.palaces.opening import Chroma
+from tests.palaces.repairing import location
 from tests.palaces.segment_editing import Victim
 
 Damage = Callable[[Victim], None]
@@ -124,6 +132,68 @@ def test_restoring_over_a_live_segment_exchanges_the_two_and_back(victim: Victim
     assert (victim.segment / "index_metadata.pickle").exists()
     restore(victim.palace, aside.name)
     assert tree_state(victim.palace) == before
+
+
+def test_an_index_that_is_given_back_has_an_id_of_its_own_and_a_second_call_undoes_it(
+    victim: Victim, chroma: Chroma
+) -> None:
+    before = chroma.ask(victim.palace)
+    place = location(victim)
+    aside = victim.segment.with_name(f"{victim.segment.name}.drift-20250701-120000")
+    shutil.copytree(victim.older_segment, aside)
+    other = victim.segment.with_name(f"{victim.segment.name}.corrupt-20250601-120000")
+    shutil.copytree(victim.older_segment, other)
+    held = {path: tree_state(path) for path in (victim.segment, aside, other)}
+    old = victim.segment
+    fresh = restore_index(place, aside.name)
+    assert fresh == victim.segment != old
+    assert tree_state(fresh) == held[aside]
+    assert not old.exists()
+    assert tree_state(fresh.with_name(f"{fresh.name}.drift-20250701-120000")) == held[old]
+    assert {one.segment for one in list_quarantined(victim.palace)} == {fresh.name}
+    again = restore_index(place, aside.name)  # by the name that it had
+    assert tree_state(again) == held[old]
+    assert len(list_quarantined(victim.palace)) == 2
+    assert all(one.harmless for one in check_palace(place))
+    assert chroma.ask(victim.palace)[DRAWERS].texts == before[DRAWERS].texts
+
+
+@pytest.mark.parametrize("step", ["noted", "renamed", "switched", "half set aside"])
+def test_a_kill_while_an_index_is_given_back_leaves_both(
+    victim: Victim, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    place, old = location(victim), victim.segment
+    aside = old.with_name(f"{old.name}.drift-20250701-120000")
+    shutil.copytree(victim.older_segment, aside)
+    held = sorted(map(_content, (old, aside)))
+
+    def killed(*_: object) -> None:
+        os._exit(9)
+
+    names = {"renamed": "replace_segment", "switched": "rename_aside"}
+    child = os.fork()
+    if not child:
+        if step == "noted":
+            monkeypatch.setattr(Path, "rename", killed)
+        elif step == "half set aside":
+            real = Path.rename
+            monkeypatch.setattr(
+                Path, "rename", lambda one, to: real(one, to) if one == aside else killed()
+            )
+        else:
+            monkeypatch.setattr(restoring, names[step], killed)
+        restore_index(place, aside.name)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    finish_replacements(place)
+    (kept,) = list_quarantined(victim.palace)
+    assert kept.segment == victim.segment.name
+    assert sorted(map(_content, (victim.segment, kept.folder))) == held
+
+
+def _content(folder: Path) -> list[tuple[str, bytes]]:
+    files = (one for one in folder.iterdir() if one.name != NOTE)
+    return sorted((one.name, one.read_bytes()) for one in files)
 
 
 @pytest.mark.parametrize("name", ["", "..", "x.drift-20250701-120000", "../etc", "chroma.sqlite3"])

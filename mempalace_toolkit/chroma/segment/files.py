@@ -13,7 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mempalace_toolkit.chroma.segment.bounded_read import SLACK, Problem, ReadError, file_size, load
+from mempalace_toolkit.chroma.segment.bounded_read import (
+    SLACK,
+    Problem,
+    ReadError,
+    file_size,
+    load,
+    release,
+)
 from mempalace_toolkit.chroma.segment.elements import (
     HEADER,
     LENGTHS,
@@ -40,11 +47,13 @@ __all__ = [
     "IdMap",
     "Problem",
     "SegmentFiles",
+    "is_cut",
     "read_for_salvage",
     "read_segment",
 ]
 
 LINK_LISTS, PICKLE = "link_lists.bin", "index_metadata.pickle"
+_ROWS = 1 << 14
 FILES = (HEADER, LEVEL0, LINK_LISTS, LENGTHS, PICKLE)
 
 
@@ -110,6 +119,28 @@ def read_for_salvage(folder: Path, dimension: int, mapped: bool = False) -> Segm
     except ReadError:  # told when the file was read
         return files
     return replace(files, elements=elements)
+
+
+def is_cut(files: SegmentFiles) -> bool:
+    """Whether the data file lacks elements that it once had, rather than never having had them.
+
+    Elements that were cut off are still what others link to; a file of an earlier moment links
+    to none of them.
+    """
+    if files.header is None or files.elements is None:
+        return False
+    elements, count = files.elements, files.header.count
+    there = len(elements.labels)
+    if there >= count:
+        return False
+    linked = np.zeros(count, np.bool_)
+    for start in range(0, there, _ROWS):
+        part = slice(start, start + _ROWS)
+        links = np.asarray(elements.links[part])
+        given = np.arange(links.shape[1]) < np.asarray(elements.link_counts[part])[:, None]
+        linked[links[given & (links < count)]] = True
+        release(elements.links)
+    return 2 * int(np.count_nonzero(linked[there:])) > count - there
 
 
 def _size_problems(folder: Path, header: Header) -> list[Problem]:

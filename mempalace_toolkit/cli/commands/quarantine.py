@@ -24,7 +24,6 @@ from mempalace_toolkit.errors import (
     ConsentError,
     ExitCode,
     ToolkitError,
-    UsageError,
     error_status,
 )
 
@@ -73,34 +72,34 @@ def quarantine_restore(
     wait: Wait = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give a folder that was set aside its own name back; a second call undoes the first."""
+    """Give an index that was set aside back to its collection; a second call undoes the first.
+
+    The index that the collection has now is set aside in its place.
+    """
 
     def work() -> int:
-        from mempalace_toolkit.index.quarantine.folders import list_quarantined
+        from mempalace_toolkit.index.quarantine.folders import quarantined_path
         from mempalace_toolkit.pipeline.maintenance import restore_now
 
         request = index_request(palace, f"{COMMAND} restore", wait)
-        place = request.palace.path
-        known = {one.folder.name: place / one.segment for one in list_quarantined(place)}
-        if name not in known:
-            raise UsageError(f"{name} was not set aside here", f"see `{COMMAND} list`")
-        exchanged = known[name].exists()
-        target = known[name] if dry_run else restore_now(request, name)
+        folder, segment = quarantined_path(request.palace.path, name)
+        exchanged = (request.palace.path / segment).exists()
+        target = segment if dry_run else restore_now(request, name).name
         if as_json:
-            told = {"restored": name, "as": target.name, "exchanged": exchanged}
+            told = {"restored": folder.name, "as": target, "exchanged": exchanged}
             _print_answer("restore", "ok", told)
         elif dry_run:
-            print(f"Would rename {name}\n  to {target.name}{_and_back(exchanged)}.")
+            print(f"Would give back {folder.name}{_instead(exchanged)}.")
         else:
-            print(f"{name}\n  is {target.name} now{_and_back(exchanged)}.")
+            print(f"{folder.name}\n  is {target} now{_instead(exchanged)}.")
             print(f"Check it: {NAME} check. A second restore undoes this one.")
         return ExitCode.OK
 
     raise typer.Exit(end_with(f"{COMMAND} restore", as_json, 0, work))
 
 
-def _and_back(exchanged: bool) -> str:
-    return ", and the other way round" if exchanged else ""
+def _instead(exchanged: bool) -> str:
+    return ",\n  and the present index is set aside in its place" if exchanged else ""
 
 
 @quarantine_app.command("prune")

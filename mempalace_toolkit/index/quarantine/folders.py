@@ -105,6 +105,26 @@ def _bytes_taken(folder: Path) -> int:
     return sum(file.lstat().st_blocks * 512 for file in folder.rglob("*"))
 
 
+def quarantined_path(palace: Path, name: str) -> tuple[Path, str]:
+    """The quarantined folder of that name, and its segment. Raises UsageError for no such one.
+
+    Restoring one gives those beside it the segment's new id: one that had this name before is
+    known by the rest of its name.
+    """
+    match = _NAME.fullmatch(name)
+    found = list_quarantined(palace) if match else ()
+    suffix = name[len(match[1]) :] if match else ""
+    alike = [one for one in found if one.folder.name.removeprefix(one.segment) == suffix]
+    exact = [one for one in alike if one.folder.name == name]
+    if len(exact or alike) != 1:
+        raise UsageError(
+            f"no quarantined segment {name} in {palace}",
+            "list them: mempalace-toolkit quarantine list",
+        )
+    one = (exact or alike)[0]
+    return one.folder, one.segment
+
+
 def restore(palace: Path, name: str) -> Path:
     """Give a quarantined segment its own name back; the path it has then.
 
@@ -112,16 +132,11 @@ def restore(palace: Path, name: str) -> Path:
     is lost and a second call undoes the first. Raises UsageError for a name that is not there.
     The caller holds the palace.
     """
-    match = _NAME.fullmatch(name)
-    if not match or not (palace / name).is_dir():
-        raise UsageError(
-            f"no quarantined segment {name} in {palace}",
-            "list them: mempalace-toolkit quarantine list",
-        )
-    target = palace / match[1]
+    folder, segment = quarantined_path(palace, name)
+    target = palace / segment
     if target.exists():
-        exchange(palace / name, target)
+        exchange(folder, target)
     else:
-        (palace / name).rename(target)
+        folder.rename(target)
         sync_folder(palace)
     return target

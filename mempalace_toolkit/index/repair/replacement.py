@@ -8,7 +8,8 @@ opens the new index at its next one.
 
 A note in the new folder says which one it replaces until the old one is set aside. A process
 killed before the transaction leaves a folder that nothing uses, one killed after it the old
-folder under its old name: `finish_replacements` makes up for both.
+folder under its old name: `finish_replacements` makes up for both. A folder that was in
+quarantine before gets the name back that it had there.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from mempalace_toolkit.chroma.database import open_database
 from mempalace_toolkit.errors import MempalaceError
-from mempalace_toolkit.files.exchange import sync_folder
+from mempalace_toolkit.files.exchange import sync_folder, sync_tree
 from mempalace_toolkit.index.evidence.folders import QUARANTINED_NAME, SEGMENT_NAME
 from mempalace_toolkit.index.quarantine.folders import list_quarantined
 from mempalace_toolkit.index.quarantine.note import note_replaced
@@ -30,10 +32,24 @@ NOTE = ".mempalace-toolkit-replaces.json"
 _NOTE_BYTES = 1 << 16
 
 
-def note_replacing(folder: Path, old: str, aside: str) -> None:
-    """Note in the new index's folder which segment it replaces, and what that is to be called."""
-    text = json.dumps({"version": 1, "old": old, "aside": aside})
+@dataclass(frozen=True, slots=True)
+class Replacing:
+    """What a note says: the segment that is replaced, and what that is to be called; and
+    `own`, the name that the new index's folder had, empty for one that was just built."""
+
+    old: str = ""
+    aside: str = ""
+    own: str = ""
+
+
+def note_replacing(folder: Path, old: str, aside: str, own: str = "") -> None:
+    """Note in the new index's folder which segment it replaces; see `Replacing`.
+
+    Raises OSError. What was written is on the disk then.
+    """
+    text = json.dumps({"version": 1, "old": old, "aside": aside, "own": own})
     (folder / NOTE).write_text(text, encoding="utf-8")
+    sync_tree(folder)
 
 
 def rename_aside(palace: Path, old: str, fresh: str) -> list[tuple[Path, Path]]:
@@ -73,30 +89,35 @@ def finish_replacements(palace: PalaceLocation) -> None:
     except MempalaceError:
         return
     for folder in begun:
-        old, aside = _read(folder)
+        note = _read(folder)
         if folder.name in used:
-            _set_aside(palace.path, folder.name, old, aside)
+            _set_aside(palace.path, folder.name, note)
             (folder / NOTE).unlink()
-        elif old in used:
+        elif QUARANTINED_NAME.fullmatch(note.own):
+            if not (palace.path / note.own).exists():
+                (folder / NOTE).unlink()
+                folder.rename(palace.path / note.own)
+        elif note.old in used:
             shutil.rmtree(folder)
     sync_folder(palace.path)
 
 
-def _set_aside(palace: Path, fresh: str, old: str, aside: str) -> None:
-    folder, target = palace / old, palace / aside
-    if SEGMENT_NAME.fullmatch(old) and folder.is_dir() and not target.exists():
-        match = QUARANTINED_NAME.fullmatch(aside)
+def _set_aside(palace: Path, fresh: str, note: Replacing) -> None:
+    if not SEGMENT_NAME.fullmatch(note.old):
+        return
+    folder, target = palace / note.old, palace / note.aside
+    if folder.is_dir() and not target.exists():
+        match = QUARANTINED_NAME.fullmatch(note.aside)
         if match and match[1] == fresh:
             folder.rename(target)
-    if SEGMENT_NAME.fullmatch(old):
-        rename_aside(palace, old, fresh)
+    rename_aside(palace, note.old, fresh)
 
 
-def _read(folder: Path) -> tuple[str, str]:
-    """The old segment and the name it is to have, empty where the note does not tell."""
+def _read(folder: Path) -> Replacing:
+    """What the note says; an empty one where it cannot be read."""
     try:
         with (folder / NOTE).open("rb") as file:
             note = json.loads(file.read(_NOTE_BYTES))
-        return str(note["old"]), str(note["aside"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return "", ""
+        return Replacing(str(note["old"]), str(note["aside"]), str(note.get("own", "")))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return Replacing()

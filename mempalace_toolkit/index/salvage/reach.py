@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mempalace_toolkit.chroma.records import CollectionRecord, QueueEntry
-from mempalace_toolkit.chroma.segment.files import Elements, SegmentFiles
+from mempalace_toolkit.chroma.segment.files import Elements, SegmentFiles, is_cut
 from mempalace_toolkit.longest_run import increasing
 
 _SAME = 1e-5
@@ -53,8 +53,8 @@ def reach_of(
         record, files.elements, files.id_map.labels, record.vector_watermark
     )
     watermark = record.vector_watermark
-    # A map that is newer than the data has labels of which there is no element yet.
-    labels = np.where(np.isin(labels, files.elements.labels.astype(np.int64)), labels, 0)
+    if not is_cut(files):  # a map newer than the data has labels of which there is no element yet
+        labels = np.where(np.isin(labels, files.elements.labels.astype(np.int64)), labels, 0)
     complete = live and bound is None and _has_all_flushed(record, labels)
     if watermark is not None and (complete or evidence >= watermark):
         return Reach(places, watermark)
