@@ -21,6 +21,7 @@ from mempalace_toolkit.cli.context.session_choices import (
     repair_choice,
     request_of,
 )
+from mempalace_toolkit.cli.context.untyped_values import QuickCommand
 from mempalace_toolkit.cli.output.boundary import end_with, print_json, run_app, tell
 from mempalace_toolkit.errors import ExitCode, StoreUnreadableError, UsageError
 
@@ -38,7 +39,9 @@ def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str
     """Parse the command line of this process, do the job, exit."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
-    @app.command(name, help=about, context_settings={"help_option_names": ["-h", "--help"]})
+    help_options = {"help_option_names": ["-h", "--help"]}
+
+    @app.command(name, help=about, context_settings=help_options, cls=QuickCommand)
     def job(
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="List what would happen; write nothing.")
