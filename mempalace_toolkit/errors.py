@@ -64,7 +64,7 @@ def error_status(error: ToolkitError) -> Status:
 
 
 class UsageError(ToolkitError):
-    """The command line asks for something that cannot be meant."""
+    """The command line is not valid."""
 
     kind = "usage"
     exit_code = ExitCode.USAGE

@@ -1,7 +1,7 @@
 """Taking out of a palace what was undone: pages that a session no longer has.
 
 `mempalace sync` prunes what a folder's ignore list names. Nothing is forgotten before the
-palace is seen to have lost it, so a run that is killed here is made up for by the next.
+palace is seen to have lost it, so the next run finishes what a killed one began.
 """
 
 from __future__ import annotations

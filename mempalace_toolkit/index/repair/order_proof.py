@@ -1,4 +1,4 @@
-"""The step of a repair that proves, by a sample, whose the elements of an index without map are."""
+"""Repair step: verifies on a sample which drawer each element of a map-less index belongs to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which element is which drawer's, in an index whose map is lost: told by order, proven by sample.
+"""Matches index elements to drawers when the id map is lost: by order, verified on a sample.
 
 Labels are given in the order of the drawers' rows. So the n-th drawer's element is the n-th by
 label, or as many places further on as elements before it are of drawers deleted since. That

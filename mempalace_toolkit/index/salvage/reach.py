@@ -1,4 +1,4 @@
-"""Up to which operation a segment folder is known to follow the database, and its elements.
+"""Coverage of a segment folder: the last operation that it has surely taken in; its elements.
 
 What is evidence, strongest first. The folder has an element of every drawer that was touched up
 to the VECTOR watermark: it is the one that was flushed there. Or the vector of an operation that

@@ -1,4 +1,4 @@
-"""An index whose map of ids is lost or wrong: its elements in the order of the drawers."""
+"""Inferred order: elements of an index without a sound id map, in the order of the drawers."""
 
 from __future__ import annotations
 
