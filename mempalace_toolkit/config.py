@@ -7,6 +7,7 @@ wait = 60                         # seconds to wait for the palace
 stall = 900                       # seconds without progress that end a mine
 include_subagents = false
 quarantine_gigabytes = 2.0        # old indexes that may stay on the disk after a clean run
+through_server = false            # file through `mempalace serve` where that holds the palace
 [wings]
 "/home/me/work/monorepo/api" = "api"
 ```
@@ -34,6 +35,7 @@ class Configuration:
     stall: float = 900.0
     include_subagents: bool = False
     quarantine_gigabytes: float = 2.0
+    through_server: bool = False
     wings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -49,6 +51,7 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "stall": (int, float),
     "include_subagents": (bool,),
     "quarantine_gigabytes": (int, float),
+    "through_server": (bool,),
     "wings": (dict,),
 }
 _EXPECTED: Mapping[type, tuple[str, str]] = {

@@ -27,12 +27,9 @@ LEAST_VERSION = (3, 11)
 OWN_PYTHON = (sys.executable, "-P")
 """Our interpreter, without the current folder on its path: a `json.py` in a home is no module."""
 
-# Forwarded to a hub, a mine would wait for the palace that we hold for it.
-_SETTLED = {
-    "ANONYMIZED_TELEMETRY": "False",
-    "PYTHONUNBUFFERED": "1",
-    "MEMPALACE_HUB_FORWARD": "0",
-}
+_SETTLED = {"ANONYMIZED_TELEMETRY": "False", "PYTHONUNBUFFERED": "1"}
+# Forwarded to a server, a mine would wait for the palace where we hold that for it.
+_FORWARD = "MEMPALACE_HUB_FORWARD"
 _FILED_LINE = re.compile(rb"^  [+=] \[", re.MULTILINE)
 _CAUSE_LINE = re.compile(r"^mempalace: (.{1,300})", re.MULTILINE)
 
@@ -95,7 +92,8 @@ class JobResult:
 class ChildSetting:
     """What a child runs in. `stall_seconds` without output and without a change in the palace
     folder end it; `lock` is inherited, so that the palace stays held until the child is gone.
-    `vectors` is where vectors that were made ahead are kept.
+    `vectors` is where vectors that were made ahead are kept. `through_server` has MemPalace send
+    the calls to its server, which holds the palace.
     """
 
     palace: Path
@@ -105,6 +103,7 @@ class ChildSetting:
     stall_seconds: float
     on_page: Callable[[int], None]
     vectors: Path | None = None
+    through_server: bool = False
 
 
 def find_mempalace(program: str | None) -> MempalaceCommand:
@@ -202,13 +201,14 @@ class _Child:
     ) -> None:
         self._setting = setting
         self._tail = b""
+        forwarded = "1" if setting.through_server else "0"
         try:
             self._process = subprocess.Popen(
                 argv,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**setting.environment, **_SETTLED},
+                env={**setting.environment, **_SETTLED, _FORWARD: forwarded},
                 pass_fds=(setting.lock, *keep),
                 start_new_session=True,
             )

@@ -17,14 +17,20 @@ from pathlib import Path
 
 from mempalace_toolkit.errors import PalaceBusyError, WriteUndoneError
 from mempalace_toolkit.files.private import is_full, private_folder, write_undone
+from mempalace_toolkit.palace.server import PalaceServer, server_of
 
 LOCK_NAME = ".mempalace-toolkit.lock"
 _POLL_SECONDS = 0.1
 
 
 @contextmanager
-def palace_lock(palace: Path, home: Path, wait: float, holder: str) -> Iterator[int]:
+def palace_lock(
+    palace: Path, home: Path, wait: float, holder: str, server: int | None = None
+) -> Iterator[int]:
     """Hold the palace against every other writer for the length of a `with` block.
+
+    `server` is the process of MemPalace's server, where what is written goes through it: that
+    it holds MemPalace's lock does not stand in the way then.
 
     Waits up to `wait` seconds for another toolkit run and for a MemPalace writer. Yields the
     lock's file descriptor: a child that inherits it keeps the palace held until it, too, has
@@ -32,7 +38,7 @@ def palace_lock(palace: Path, home: Path, wait: float, holder: str) -> Iterator[
     """
     descriptor = _open_lock(palace)
     try:
-        _hold(descriptor, palace, home, wait, holder)
+        _hold(descriptor, palace, home, wait, holder, server)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -87,11 +93,23 @@ def palace_holder(palace: Path, home: Path) -> str | None:
     return mempalace_holder(palace, home)
 
 
-def _hold(descriptor: int, palace: Path, home: Path, wait: float, holder: str) -> None:
+def held_by(holder: str | None, process: int) -> bool:
+    """Whether this is the process that `mempalace_holder` names."""
+    return holder is not None and holder.startswith(f"PID {process} ")
+
+
+def _hold(
+    descriptor: int,
+    palace: Path,
+    home: Path,
+    wait: float,
+    holder: str,
+    server: int | None = None,
+) -> None:
     deadline = time.monotonic() + wait
     _retry_until(deadline, lambda: _try_own(descriptor, palace))
     write_holder(descriptor, f"PID {os.getpid()} ({holder})", 0, palace / LOCK_NAME)
-    _retry_until(deadline, lambda: _probe_mempalace(palace, home))
+    _retry_until(deadline, lambda: _probe_mempalace(palace, home, server))
 
 
 def _open_lock(palace: Path) -> int:
@@ -138,16 +156,22 @@ def _try_own(descriptor: int, palace: Path) -> None:
         raise busy_palace(palace, _holder(os.pread(descriptor, 500, 0))) from error
 
 
-def _probe_mempalace(palace: Path, home: Path) -> None:
+def _probe_mempalace(palace: Path, home: Path, server: int | None) -> None:
     holder = mempalace_holder(palace, home)
-    if holder:
-        raise busy_palace(palace, holder)
+    if holder and not (server and held_by(holder, server)):
+        raise busy_palace(palace, holder, server_of(palace, home))
 
 
-def busy_palace(palace: Path, holder: str) -> PalaceBusyError:
-    """The error for a palace that is held, with what its holder asks for."""
+def busy_palace(palace: Path, holder: str, server: PalaceServer | None = None) -> PalaceBusyError:
+    """The error for a palace that is held, with what its holder asks for; it may be the `server`
+    that takes work from others."""
     ends = "wait for it to end, or stop it"
-    if "mcp" in holder or "serve" in holder:
+    if server and held_by(holder, server.process):
+        ends = (
+            "it takes work from other commands: with `through_server = true` in config.toml a run"
+            " files through it. Or stop it"
+        )
+    elif "mcp" in holder or "serve" in holder:
         ends = (
             "a MemPalace server holds it from its first write until it ends: restart the program"
             " that it belongs to (an editor, say)"

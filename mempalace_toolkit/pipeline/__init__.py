@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import IO
 
 from mempalace_toolkit.chroma.contents import count_drawers, roll_back_journal
@@ -18,7 +19,8 @@ from mempalace_toolkit.intake.amount import Amount, amount_of
 from mempalace_toolkit.intake.selection import plan_sessions
 from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.mining.filing import look_at_palace
-from mempalace_toolkit.palace.toolkit_lock import palace_lock
+from mempalace_toolkit.palace.server import server_of
+from mempalace_toolkit.palace.toolkit_lock import held_by, mempalace_holder, palace_lock
 from mempalace_toolkit.pipeline.ahead import embed_ahead, forget_vectors
 from mempalace_toolkit.pipeline.filing import file_pages
 from mempalace_toolkit.pipeline.index_health import keep_sound, prune_replaced, repair_setting
@@ -73,9 +75,10 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
     What goes wrong later is the report's `error`, beside all that was done.
     """
     report = new_report(store, request)
-    palace = request.palace
+    request = _beside_server(request)
+    palace, home = request.palace, request.home
     with (
-        palace_lock(palace.path, request.home, request.wait, request.command) as lock,
+        palace_lock(palace.path, home, request.wait, request.command, request.server) as lock,
         Ledger.open(request.ledger, f"broken-{request.now_ms}") as ledger,
     ):
         try:
@@ -93,7 +96,7 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
             with timed(report, "pages"):
                 write_pages(store, ledger, request, observer, report)
         store.close()  # an open read transaction keeps opencode's -wal from being reset
-        if not fast:
+        if not fast and request.server is None:
             embed_ahead(ledger, request, observer, report, (lock, log))
         try:
             keep_sound(request, observer, report)  # before chromadb opens it
@@ -117,7 +120,8 @@ def know_palace(ledger: Ledger, request: RunRequest, observer: Observer, report:
     """
     palace = request.palace
     try:
-        roll_back_journal(palace)
+        if request.server is None:  # else the journal is the server's own
+            roll_back_journal(palace)
         look_at_palace(ledger, palace, request.spool)
     except PalaceDamagedError as error:
         keep_sound(request, observer, report)
@@ -125,6 +129,19 @@ def know_palace(ledger: Ledger, request: RunRequest, observer: Observer, report:
             look_at_palace(ledger, palace, request.spool)
         except PalaceDamagedError:
             raise DamageLeftError(error.message, error.hint) from error
+
+
+def _beside_server(request: RunRequest) -> RunRequest:
+    """The request, to file through MemPalace's server where that holds the palace and may be used.
+
+    The index is checked as ever, and not repaired: the server has it open.
+    """
+    server = server_of(request.palace.path, request.home) if request.through_server else None
+    if server is None:
+        return request
+    if not held_by(mempalace_holder(request.palace.path, request.home), server.process):
+        return request
+    return replace(request, server=server.process, repair="never")
 
 
 def file_and_check(

@@ -54,6 +54,7 @@ def file_pages(
         stall_seconds=request.stall,
         on_page=observer.advance,
         vectors=vectors_folder(request),
+        through_server=request.server is not None,
     )
     filing = Filing(ledger, palace, request.spool, find_mempalace(request.mempalace), setting)
     if palace.embedding_model == "minilm":
@@ -64,14 +65,15 @@ def file_pages(
         heal_after_crash(request, observer, report)
 
     with timed(report, "mine"):
-        failures = drop_retired(filing)
+        # A server takes no `sync`: what was undone leaves the palace when that is free again.
+        failures = drop_retired(filing) if request.server is None else {}
         look_at_palace(ledger, palace, request.spool)
         folders = _folders_to_mine(ledger, request)
         clear_unrecorded(ledger, request.spool, key, folders)
         observer.stage("filing pages", sum(folders.values()))
         results = mine_folders(filing, folders, healed)
         look_at_palace(ledger, palace, request.spool)
-        if again := show_orphans_again(filing):
+        if request.server is None and (again := show_orphans_again(filing)):
             results += mine_folders(filing, again, healed)
             look_at_palace(ledger, palace, request.spool)
     failures.update(_lies(results, _folders_to_mine(ledger, request)))
@@ -124,7 +126,7 @@ def _raise_failures(
     if not failed and not failures:
         return
     holder = mempalace_holder(request.palace.path, request.home)
-    if holder and failed:
+    if holder and failed and request.server is None:
         raise PalaceBusyError(
             f"the palace {request.palace.path} is held by {holder}",
             "wait for it to end, or stop it, then run again: the pages are kept",

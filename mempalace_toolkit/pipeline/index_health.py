@@ -101,5 +101,6 @@ def repair_setting(request: RunRequest, observer: Observer) -> RepairSetting:
 
 def heal_after_crash(request: RunRequest, observer: Observer, report: RunReport) -> None:
     """After a crash of MemPalace: nothing is left open, and the index is sound."""
-    roll_back_journal(request.palace)
+    if request.server is None:
+        roll_back_journal(request.palace)
     keep_sound(request, observer, report)

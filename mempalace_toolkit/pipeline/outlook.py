@@ -19,7 +19,8 @@ from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.mining.command import find_mempalace
 from mempalace_toolkit.mining.filing import key_of
 from mempalace_toolkit.model.location import status
-from mempalace_toolkit.palace.toolkit_lock import busy_palace, palace_holder
+from mempalace_toolkit.palace.server import server_of
+from mempalace_toolkit.palace.toolkit_lock import busy_palace, held_by, palace_holder
 from mempalace_toolkit.pipeline.probe import probed_seconds_a_drawer
 from mempalace_toolkit.pipeline.request import RunRequest
 from mempalace_toolkit.report.outlook import Outlook, PaceSource
@@ -46,8 +47,10 @@ def look_ahead(
     amount = planned + _waiting(ledger, request, report)
     stops: list[ToolkitError] = []
     holder = palace_holder(request.palace.path, request.home) or ""
-    if holder:
-        stops.append(busy_palace(request.palace.path, holder))
+    server = server_of(request.palace.path, request.home)
+    through = request.through_server and server and held_by(holder, server.process)
+    if holder and not through:
+        stops.append(busy_palace(request.palace.path, holder, server))
     steps: tuple[str, ...] = ()
     try:
         report.index_before = check_index(request.palace)

@@ -24,6 +24,8 @@ Repair = Literal["auto", "always", "never"]
 class RunRequest:
     """Everything a run needs to know. `now_ms` is the time it counts as happening at, `stamp`
     the same as YYYYMMDD-HHMMSS where the user is, for the names of what is kept.
+    `through_server` allows a run to file through MemPalace's server where that holds the palace;
+    `server` is the process of the one that a run does file through.
     """
 
     command: str
@@ -41,6 +43,8 @@ class RunRequest:
     repair: Repair = "auto"
     stamp: str = "19700101-000000"
     quarantine_bytes: int = 2_000_000_000
+    through_server: bool = False
+    server: int | None = None
 
     @property
     def ledger(self) -> Path:

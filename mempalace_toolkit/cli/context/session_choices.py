@@ -88,6 +88,7 @@ def request_of(command: AgentCommand, choices: Choices, surroundings: Surroundin
         repair=repair_choice(choices.repair),
         stamp=surroundings.stamp,
         quarantine_bytes=settings.quarantine_bytes,
+        through_server=settings.through_server,
     )
 
 
