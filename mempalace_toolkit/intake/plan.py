@@ -178,18 +178,19 @@ def count_session(ref: SessionRef, count: TurnCount, wing: str, now_ms: int) -> 
     Enough to show, not to write: it has no digest and no pages.
     """
     counted: dict[Role, int] = {"user": count.user, "assistant": count.assistant}
+    updated = ref.updated if count.updated is None else count.updated
     record = RecordedSession(
         agent=ref.agent,
         id=ref.id,
         label=label_of(ref),
         wing=wing,
-        title=ref.title,
+        title=ref.title if count.title is None else count.title,
         directory=ref.directory,
         change_key=ref.change_key,
         turns=count.user + count.assistant,
         digest="",
-        updated=ref.updated,
-        settled=ref.updated < now_ms - UNSETTLED_MS,
+        updated=updated,
+        settled=updated < now_ms - UNSETTLED_MS,
         copied=0,
         copied_from=None,
         skipped=_unqualified({role for role in counted if counted[role]}),

@@ -122,6 +122,7 @@ def plan_sessions(
     """
     known = ledger.sessions(scope.agent)
     origins = Origins(known, scope.listed)
+    counts = store if scope.only_shown and isinstance(store, CountsTurns) else None
     for ref in _selected(store, selection, known, scope):
         before = known.get(ref.id)
         if reason := selection.refuses(ref):
@@ -137,13 +138,15 @@ def plan_sessions(
             yield plan
             continue
         strangers = () if before else _strangers(ref, scope)
-        if before is None and not strangers:
-            counted = _counted(store, ref, selection, scope)
-            if counted is not None:
-                origins.settle(counted)
-                yield counted
-                continue
         try:
+            if counts is not None and before is None and not strangers:
+                count = counts.count_turns(ref)
+                if count is not None:
+                    wing = _wing(ref, None, selection)
+                    plan = count_session(ref, count, wing, scope.now_ms)
+                    origins.settle(plan)
+                    yield plan
+                    continue
             session = origins.own_part(store.read_session(ref), before)
         except StoreUnreadableError as error:
             text = f"{error.message}; {error.hint}" if error.hint else error.message
@@ -165,19 +168,9 @@ def plan_sessions(
         yield plan
 
 
-def _counted(
-    store: Store, ref: SessionRef, selection: Selection, scope: Scope
-) -> SessionPlan | None:
-    """The plan of a session of which nothing is known or written, where counting is enough."""
-    if not scope.only_shown or not isinstance(store, CountsTurns):
-        return None
-    count = store.count_turns(ref)
-    if count is None:
-        return None
-    return count_session(ref, count, _wing(ref, None, selection), scope.now_ms)
-
-
 def _strangers(ref: SessionRef, scope: Scope) -> Sequence[tuple[str, int]]:
+    if not scope.unrecorded:
+        return ()
     return scope.unrecorded.get(f"{label_of(ref)}--{file_safe(ref.id)}", ())
 
 

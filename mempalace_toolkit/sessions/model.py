@@ -106,11 +106,16 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class TurnCount:
-    """How many turns of each role a session has, none of them copied; how long they are, about."""
+    """How many turns of each role a session has, none of them copied; how long they are, about.
+
+    `title` and `updated` are those that reading gives the reference, where they differ from its.
+    """
 
     user: int
     assistant: int
     characters: int = field(default=0, compare=False)
+    title: str | None = None
+    updated: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,7 @@ class CountsTurns(Protocol):
         """How many turns `read_session` would give, where that can be told faster than by reading.
 
         None: read it. A count is given only for a session that reading gives without copied
-        turns, without findings, and under the same reference.
+        turns and without findings. Raises as `read_session` does.
         """
 
 

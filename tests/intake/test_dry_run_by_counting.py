@@ -13,10 +13,12 @@ from mempalace_toolkit.intake.selection import Selection
 from mempalace_toolkit.model.ensure import ModelRequest
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.pipeline import RunRequest, survey
+from mempalace_toolkit.sessions import opencode, pi
 from mempalace_toolkit.sessions.model import CountsTurns, Session, SessionRef, Store
-from mempalace_toolkit.sessions.opencode import open_store
-from tests.sessions.opencode_writing import START, add_session, make_database
+from tests.sessions.opencode_writing import RECORDED, START, add_session, make_database
 from tests.sessions.test_opencode_counting import STORES
+
+PI = sorted(path.parent for path in (RECORDED.parent / "pi").glob("*/*/sessions"))
 
 
 class Reading:
@@ -44,9 +46,10 @@ class Reading:
 
 
 def shown(place: Path, home: Path, *, counting: bool, selection: Selection) -> dict[str, object]:
+    is_pi = place.name == "pi"
     request = RunRequest(
         command="test",
-        agent="opencode",
+        agent="pi" if is_pi else "opencode",
         palace=PalaceLocation(home / "palace", "chroma", "minilm"),
         data=home,
         home=home,
@@ -55,19 +58,20 @@ def shown(place: Path, home: Path, *, counting: bool, selection: Selection) -> d
         now_ms=START + 10**10,
         selection=selection,
     )
-    with open_store([place]) as store:
+    with (pi if is_pi else opencode).open_store([place]) as store:
         assert isinstance(store, CountsTurns)
-        assert not isinstance(Reading(store), CountsTurns)
-        report = survey(store if counting else Reading(store), request)  # type: ignore[arg-type]
+        reading = Reading(store)  # type: ignore[arg-type]
+        assert not isinstance(reading, CountsTurns)
+        report = survey(store if counting else reading, request)  # type: ignore[arg-type]
         return replace(report, seconds={}, outlook=None).as_json(report.sessions)
 
 
 @pytest.mark.parametrize("selection", [Selection(), Selection(include_subagents=True, limit=3)])
-@pytest.mark.parametrize("case", STORES, ids=lambda path: "-".join(path.parts[-2:]))
+@pytest.mark.parametrize("case", STORES + PI, ids=lambda path: "-".join(path.parts[-2:]))
 def test_a_recorded_store_is_shown_alike(case: Path, selection: Selection, tmp_path: Path) -> None:
     if case.name == "unknown":
         pytest.skip("cannot be read")
-    place = Path(shutil.copytree(case, tmp_path / "store"))
+    place = Path(shutil.copytree(case, tmp_path / ("pi" if case in PI else "store")))
     counted = shown(place, tmp_path / "home", counting=True, selection=selection)
     assert counted == shown(place, tmp_path / "home", counting=False, selection=selection)
 

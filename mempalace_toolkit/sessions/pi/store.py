@@ -17,10 +17,11 @@ from mempalace_toolkit.sessions.model import (
     SessionRef,
     StoreFinding,
     Turn,
+    TurnCount,
 )
 from mempalace_toolkit.sessions.pi.files import Listing, check_place, list_files, shown
 from mempalace_toolkit.sessions.pi.listing import REVISION, Index, check_versions, look, reference
-from mempalace_toolkit.sessions.pi.talk import read_talk
+from mempalace_toolkit.sessions.pi.talk import Talk, read_talk
 from mempalace_toolkit.sessions.pi.turns import marks_of
 
 
@@ -114,18 +115,23 @@ class PiStore:
         UnknownSchemaError where it is no longer a session of a known version.
         """
         index = self._looked()
-        try:
-            talk = read_talk(ref.source, ref.created, ref.id)
-        except OSError as error:
-            raise StoreUnreadableError(
-                f"{shown(ref.source)} cannot be read any more: {error.strerror or error}",
-                "run again: a session that was read before stays remembered",
-            ) from error
+        talk = _talk_of(ref)
         if ref.id in self._copied_by_others:
             self._marks[ref.id] = _marks(talk.turns)
         copied, source = self._copied(talk.turns, index.older.get(ref.id, ()))
         complete = replace(ref, title=talk.title, updated=talk.updated)
         return Session(complete, talk.turns, copied, source, talk.findings, talk.withdrawn)
+
+    def count_turns(self, ref: SessionRef) -> TurnCount | None:
+        """How many turns a session has that is nobody's copy; None: read it."""
+        if ref.id in self._copied_by_others or self._looked().older.get(ref.id):
+            return None
+        talk = _talk_of(ref)
+        if talk.findings:
+            return None
+        users = sum(turn.role == "user" for turn in talk.turns)
+        length = sum(len(turn.text) for turn in talk.turns)
+        return TurnCount(users, len(talk.turns) - users, length, talk.title, talk.updated)
 
     def close(self) -> None:
         """Forget what was read; no file is held open."""
@@ -166,6 +172,16 @@ class PiStore:
                 turns = ()  # nothing is a copy of what cannot be read
             self._marks[name] = _marks(turns)
         return self._marks[name]
+
+
+def _talk_of(ref: SessionRef) -> Talk:
+    try:
+        return read_talk(ref.source, ref.created, ref.id)
+    except OSError as error:
+        raise StoreUnreadableError(
+            f"{shown(ref.source)} cannot be read any more: {error.strerror or error}",
+            "run again: a session that was read before stays remembered",
+        ) from error
 
 
 def _marks(turns: Sequence[Turn]) -> array[int]:
