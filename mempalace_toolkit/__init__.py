@@ -1,3 +1,3 @@
 """mempalace-toolkit: keeps a coding agent's memory fresh and sound, unattended."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

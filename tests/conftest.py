@@ -33,6 +33,7 @@ pytest_plugins = ["tests.palaces.fixtures"]
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 FIXTURES = Path(__file__).parent / "fixtures"
+NEEDS_A_PALACE = {"chroma", "model_cache"}  # what makes palaces, and what links the model
 RECORDED = FIXTURES  # tests/fixtures/{opencode,pi}/<version>/<case>
 
 
@@ -209,6 +210,13 @@ def tree_state(folder: Path) -> dict[str, tuple[int, int, bytes]]:
 
 REAL = {"systemd": "test_real_systemd", "jobs under systemd": "test_real_jobs"}
 REAL |= {"cron": "test_real_cron", "Docker": "test_real_docker"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses a real palace or the model as such: `make fast` leaves it out."""
+    for item in items:
+        if NEEDS_A_PALACE & set(getattr(item, "fixturenames", ())):
+            item.add_marker("palace")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
