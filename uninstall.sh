@@ -1,199 +1,148 @@
 #!/usr/bin/env bash
-# Removes exactly what install.sh recorded, and nothing that was changed or added since.
+# Removes what install.sh made: an environment and the links into it. Before that, what needs them.
 set -euo pipefail
-export LC_ALL=C # sha256sum and shasum translate their "OK"; sort needs bytes
 
 usage() {
   cat <<'TEXT'
 Usage: uninstall.sh [--prefix DIR] [--yes]
 
-Removes what install.sh wrote under DIR (default ~/.local), as its record lists it. A file that was
-changed since, and every file that install.sh did not write, stays. Palaces, transcripts,
-configuration and the embedding model are not touched.
+Removes what install.sh made under DIR (default ~/.local): the environment in
+DIR/share/mempalace-toolkit and the links in DIR/bin that lead into it. First it removes, if you
+agree, what would fail without them: scheduled jobs (as `mempalace-toolkit schedule remove` does) and
+what `mempalace-toolkit connect --write` put into agents. Palaces, pages, logs, configuration and the
+embedding model stay; it says where they are.
 
   --prefix DIR   where it was installed (the copy in DIR/share/mempalace-toolkit knows)
-  --yes          do not ask
+  --yes          do not ask; remove scheduled jobs and agents' entries, too
   --help         this text
 
-Exit codes: 0 removed, or nothing was installed; 1 something could not be removed; 2 usage;
-75 install.sh is running.
+Exit codes: 0 removed, or nothing was installed; 1 you said no; 2 usage, also jobs are scheduled and
+there is neither a terminal nor --yes; 75 install.sh is running. Where the jobs cannot be removed:
+the code of that, and nothing is removed.
 TEXT
 }
 
-say() { printf '%s\n' "$*"; }
+share=share/mempalace-toolkit
+prefix='' yes=0
+
+say() { printf '%s\n' "$@"; }
 fail() {
-  code=$1
-  shift
-  printf 'uninstall.sh: %s\n' "$@" >&2
-  exit "$code"
+  printf 'uninstall.sh: %s\n' "${@:2}" >&2
+  exit "$1"
 }
 
-digest_check() {
-  if command -v sha256sum >/dev/null; then sha256sum -c 2>/dev/null; else shasum -a 256 -c 2>/dev/null; fi
-}
-
-# Reads lines, gives them to a command as arguments; failures of single arguments are its own affair.
-each() { tr '\n' '\0' | xargs -0 "$@" 2>/dev/null || true; }
-
-# records KIND: "value TAB path" of each entry of that kind that lies in the wanted part.
-records() {
-  awk -F '\t' -v kind="$1" -v part="$only" \
-    '$1 == kind && (part == "" || index($3 "/", part "/") == 1) { print $2 "\t" $3 }' "$manifest"
-}
-
-# Python writes X/__pycache__/NAME.<tag>.pyc beside X/NAME.py whenever it likes: those are ours too.
-compiled() {
-  records f | cut -f 2 | awk '
-    NR == FNR { if (sub(/\.py$/, "")) ours[$0] = 1; next }
-    {
-      source = $0
-      sub(/__pycache__\//, "", source)
-      sub(/\.[^\/.]*(\.opt-[12])?\.pyc$/, "", source)
-      if (source in ours) print
-    }' - <(find "${only:-$share}" -path '*/__pycache__/*.pyc' 2>/dev/null)
-}
-
-remove_files() {
-  compiled | each rm -f --
-  records f | awk -F '\t' '{ print $1 "  " $2 }' | { digest_check || true; } |
-    sed -n 's/: OK$//p' | each rm -f --
-}
-
-remove_links() {
-  records l | while IFS=$'\t' read -r target path; do
-    if [ -L "$path" ] && [ "$(readlink "$path")" = "$target" ]; then rm -f -- "$path"; fi
+parse_arguments() {
+  while [ $# -gt 0 ]; do
+    case $1 in --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;; esac
+    case $1 in
+      --prefix)
+        [ -n "${2:-}" ] || fail 2 "$1 needs a value" "See --help."
+        prefix=$2
+        shift
+        ;;
+      --yes | -y) yes=1 ;;
+      --help | -h) usage && exit 0 ;;
+      *) fail 2 "unknown argument: $1" "See --help." ;;
+    esac
+    shift
   done
+  if [ -z "$prefix" ] && [ -L "$(dirname "$0")/venv" ]; then prefix=$(dirname "$0")/../..; fi
+  prefix=${prefix:-${HOME:+$HOME/.local}}
+  [ -n "$prefix" ] || fail 2 "HOME is not set" "Say where it was installed: --prefix DIR."
 }
 
-# A file that install.sh was allowed to replace was renamed aside.
-restore_replaced() {
-  records m | while IFS=$'\t' read -r aside path; do
-    if [ -e "$aside" ] && [ ! -e "$path" ] && [ ! -L "$path" ]; then mv -- "$aside" "$path"; fi
-  done
+is_ours() { # LINK: it leads into our environment
+  case $(readlink "$1" || true) in "../$share/venv/"* | "$prefix/$share/venv/"*) ;; *) return 1 ;; esac
 }
 
-remove_folders() {
-  {
-    records d | cut -f 2
-    records d | cut -f 2 | sed 's|$|/__pycache__|'
-  } | sort -r | each rmdir --
-}
-
-report_kept() {
-  {
-    records f
-    records l
-  } | cut -f 2 | while IFS= read -r path; do
-    if [ -e "$path" ] || [ -L "$path" ]; then say "Kept, because it was changed: $prefix/$path"; fi
-  done
-}
-
-# A build that was killed half-way has no record; install.sh noted its name before it began.
-remove_unfinished() {
-  local build
-  [ -f "$share/building" ] || return 0
-  build=$(head -n 1 "$share/building")
-  unfinished_folders=$(tail -n +2 "$share/building" | cut -f 3)
-  case $build in
-    venv.[0-9]*) [ "$build" = "$(readlink "$share/venv" || true)" ] || rm -rf -- "${share:?}/$build" ;;
-  esac
-  rm -f -- "$share/building"
-}
-
-lock_fd_9='
-import fcntl, sys
-try:
-    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
-except BlockingIOError:
-    sys.exit(1)
-except OSError:
-    pass
-'
 lock() {
   local python
   for python in "$share/venv/bin/python" python3; do
     "$python" -c '' 2>/dev/null || continue
     exec 9<"$share"
-    "$python" -c "$lock_fd_9" || fail 75 "install.sh is at work in $prefix" "Try again when it has ended."
-    return 0
+    "$python" -c 'import fcntl, sys
+try: fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError: sys.exit(1)
+except OSError: pass' || fail 75 "install.sh is at work in $prefix" "Try again when it has ended."
+    return
   done
+}
+
+toolkit() { "$prefix/bin/mempalace-toolkit" "$@" </dev/null; }
+
+find_jobs() {
+  local answer
+  jobs=''
+  is_ours bin/mempalace-toolkit || return 0
+  answer=$(toolkit schedule remove --dry-run --json 2>/dev/null) || true
+  case $answer in
+    *'"status": "noop"'*) ;;
+    '{'*) jobs=1 && { toolkit schedule remove --dry-run || true; } ;;
+    *) say "The installed mempalace-toolkit does not start: it cannot be asked for scheduled jobs." ;;
+  esac
 }
 
 ask() {
-  local answer
-  if [ "$yes" = 1 ] || [ ! -t 0 ]; then return 0; fi
-  printf 'Remove mempalace-toolkit from %s? [y/N] ' "$prefix" >&2
-  read -r answer || answer=
-  case $answer in [yY]*) ;; *) fail 1 "nothing removed" ;; esac
+  local answer=''
+  if [ "$yes" = 1 ]; then return; fi
+  if [ -t 0 ]; then
+    read -r -p "Remove mempalace-toolkit from $prefix${jobs:+, and these jobs}? [y/N] " answer || true
+    [[ $answer == [yY]* ]] || fail 1 "nothing was removed"
+  elif [ -n "$jobs" ]; then
+    fail 2 "jobs are scheduled that start these programs; nothing was removed" \
+      "Add --yes to remove them, too, or first: mempalace-toolkit schedule remove"
+  fi
+}
+
+remove_dependents() {
+  if [ -n "$jobs" ]; then toolkit schedule remove || fail $? "jobs are still scheduled; nothing was removed"; fi
+  is_ours bin/mempalace-toolkit && { [ "$yes" = 1 ] || [ -t 0 ]; } || return 0
+  if toolkit connect --remove --json 2>/dev/null | grep -q '"changed": true'; then
+    say "Agents no longer search through it. Their settings as they were are kept beside the new ones."
+  fi
+}
+
+remove_programs() {
+  local path folders
+  for path in bin/*; do
+    if is_ours "$path"; then rm -f "$path"; fi
+  done
+  for path in bin/mempalace*.replaced; do # what install.sh was allowed to rename
+    if [ -e "$path" ] && [ ! -e "${path%.replaced}" ]; then mv "$path" "${path%.replaced}"; fi
+  done
+  folders=$(awk -F '\t' 'NF == 1; $1 == "d" && $3 !~ /venv[.]/ { print $3 }' "$share/installed" 2>/dev/null |
+    awk -v prefix="$prefix" '!/^\// { $0 = prefix "/" $0 } { print }' | sort -ru)
+  if [ -L "$share/venv" ]; then rm -f "$share/venv"; fi
+  rm -rf "$share"/venv.[0-9]* "$share"/building* "$share"/*.next
+  rm -f "$share/installed" "$share/uninstall.sh"
+  cd /
+  while IFS= read -r path; do rmdir "$path" 2>/dev/null || true; done <<<"$folders"
+}
+
+tell_what_stays() {
+  local path
+  say "Removed mempalace-toolkit from $prefix." "Yours, and left as it is:"
+  for path in "${XDG_CONFIG_HOME:-$HOME/.config}"/mempalace{,-toolkit} "$HOME/.mempalace" \
+    "${XDG_DATA_HOME:-$HOME/.local/share}/mempalace-toolkit" "${XDG_STATE_HOME:-$HOME/.local/state}/mempalace-toolkit" \
+    "$HOME/Library/Application Support/mempalace-toolkit" "$HOME/.cache/chroma"; do
+    if [ -e "$path" ]; then say "  $path"; fi
+  done
 }
 
 main() {
-  prefix=
-  only=
-  yes=0
-  unfinished_folders=
-  while [ $# -gt 0 ]; do
-    case $1 in
-      --prefix | --only)
-        [ $# -ge 2 ] || fail 2 "$1 needs a value" "See --help."
-        if [ "$1" = --prefix ]; then prefix=$2; else only=$2; fi
-        shift
-        ;;
-      --prefix=*) prefix=${1#*=} ;;
-      --yes | -y) yes=1 ;;
-      --help | -h)
-        usage
-        return 0
-        ;;
-      *) fail 2 "unknown argument: $1" "See --help." ;;
-    esac
-    shift
-  done
-  # The copy that install.sh left beside its record knows its prefix.
-  if [ -z "$prefix" ] && [ -f "$(dirname "$0")/installed" ]; then
-    prefix=$(CDPATH='' cd -- "$(dirname "$0")/../.." && pwd)
-  fi
-  if [ -z "$prefix" ]; then
-    [ -n "${HOME:-}" ] || fail 2 "HOME is not set" "Say where it was installed: --prefix DIR."
-    prefix=$HOME/.local
-  fi
-
-  share=share/mempalace-toolkit
-  manifest=$share/installed
-  if ! CDPATH='' cd -- "$prefix" 2>/dev/null || { [ ! -f "$manifest" ] && [ ! -f "$share/building" ]; }; then
+  parse_arguments "$@"
+  unset CDPATH
+  if ! cd -- "$prefix" 2>/dev/null || [ -z "$(ls -d "$share/installed" "$share/venv" "$share"/venv.[0-9]* 2>/dev/null)" ]; then
     say "Nothing is installed under $prefix."
-    return 0
+    exit
   fi
   prefix=$(pwd)
-
-  # --only is install.sh removing the environment it has just replaced; it holds the lock already.
-  if [ -n "$only" ]; then
-    remove_files
-    remove_links
-    remove_folders
-    return 0
-  fi
-
+  find_jobs
   ask
   lock
-  remove_unfinished
-  folders=$unfinished_folders
-  if [ -f "$manifest" ]; then
-    remove_files
-    remove_links
-    restore_replaced
-    report_kept
-    remove_folders
-    folders=$(records d | cut -f 2)$'\n'$folders
-    rm -f -- "$manifest"
-  fi
-  # Once more for the folders that held the record itself, and for the prefix.
-  printf '%s\n' "$folders" | awk -v prefix="$prefix" '!/^\// { $0 = prefix "/" $0 } { print }' |
-    sort -r | { cd / && each rmdir --; }
-  say "Removed mempalace-toolkit from $prefix."
-  say "Palaces, transcripts, configuration, scheduled jobs and the embedding model were left as they are:"
-  say "  ~/.config/mempalace, ~/.config/mempalace-toolkit, ~/.cache/chroma and the toolkit's data folder"
+  remove_dependents
+  remove_programs
+  tell_what_stays
 }
 
 main "$@"
-exit

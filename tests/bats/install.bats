@@ -5,8 +5,7 @@ load setup
 
 setup_file() {
   own_home
-  fetch_packages
-  light_packages
+  fetch_light_packages
   export FIRST="$BATS_FILE_TMPDIR/first & only"
   bash "$ROOT/install.sh" --prefix "$FIRST" --no-model </dev/null
 }
@@ -19,8 +18,18 @@ teardown() { rm -rf "$prefix"; }
 install() { bash "$ROOT/install.sh" --prefix "$prefix" --no-model "$@"; }
 
 # A test that changes an installation works on a copy: the launchers find their environment from
-# where they lie.
-copy_first() { cp -a "$FIRST" "$prefix"; }
+# where they lie. Only the record names the prefix.
+copy_first() {
+  local record=$prefix/share/mempalace-toolkit/installed
+  cp -al "$FIRST" "$prefix"
+  sed "s|^$FIRST|${prefix//&/\\&}|" "$record" >"$record.copy"
+  mv "$record.copy" "$record"
+}
+
+program() { # FILE LINE...: a shell script
+  printf '%s\n' '#!/bin/sh' "${@:2}" >"$1"
+  chmod +x "$1"
+}
 
 # A PATH with the tools install.sh calls and no Python, uv, virtualenv or apt-get.
 bare_path() {
@@ -63,15 +72,20 @@ PY
   answer "$FIRST/bin"
 }
 
-@test "nothing but the three commands is put into bin" {
+@test "nothing but the toolkit's commands and MemPalace's is put into bin" {
   run ls "$FIRST/bin"
-  [ "$output" = $'mempalace-pi-session\nmempalace-session\nmempalace-toolkit' ]
+  [ "$output" = $'mempalace\nmempalace-mcp\nmempalace-pi-session\nmempalace-session\nmempalace-toolkit' ]
+  run -0 "$FIRST/bin/mempalace" --version
+  says 3.11.0
 }
 
-@test "the record lists every path that was made, and only those" {
-  recorded=$(cut -f 3 "$FIRST/share/mempalace-toolkit/installed" | grep -v '^/' | sed 's|^|./|' | grep -v __pycache__)
-  made=$(entries "$FIRST" | grep -vx -e . -e ./share/mempalace-toolkit/installed)
-  diff <(LC_ALL=C sort <<<"$recorded") <(printf '%s\n' "$made")
+@test "the record lists the folders that were made, and only those" {
+  diff "$FIRST/share/mempalace-toolkit/installed" - <<END
+$FIRST/bin
+$FIRST/share/mempalace-toolkit
+$FIRST/share
+$FIRST
+END
 }
 
 @test "installing twice leaves the same files as once" {
@@ -98,8 +112,9 @@ PY
   # shellcheck disable=SC2119
   install </dev/null >/dev/null 2>&1 3>&- &
   set +m
-  until [ -f "$share/building" ] && ls -d "$share/$(head -n 1 "$share/building")"/lib/*/site-packages/pip; do
-    kill -0 $! && sleep 0.1
+  until [ -n "$(find "$share" -path '*/site-packages/pip' ! -path "*/$before/*" -prune)" ]; do
+    kill -0 $! || { echo "it ended before it was killed" && return 1; }
+    sleep 0.1
   done
   kill -9 -- -$!
   wait $! || true
@@ -108,10 +123,56 @@ PY
 
   run -0 install </dev/null
   answer "$prefix/bin"
-  [ ! -e "$share/building" ]
   [ "$(find "$share" -maxdepth 1 -type d -name 'venv.*' | wc -l)" -eq 1 ]
-  run -0 bash "$ROOT/uninstall.sh" --prefix "$prefix"
-  [ ! -e "$prefix" ] || [ -z "$(find "$prefix" -mindepth 1)" ]
+  run -0 bash "$ROOT/uninstall.sh" --prefix "$prefix" </dev/null
+  [ ! -e "$prefix" ]
+}
+
+@test "a MemPalace of your own stays, in bin or elsewhere on the PATH, and is told with its version" {
+  copy_first
+  rm "$prefix/bin/mempalace" "$prefix/bin/mempalace-mcp"
+  program "$prefix/bin/mempalace" 'echo MemPalace 3.12.7'
+  run -0 install </dev/null
+  says "$prefix/bin/mempalace (3.12.7). It stays." "/venv/bin/mempalace (3.11.0)"
+  [ ! -e "$prefix/bin/mempalace-mcp" ]
+  [ "$("$prefix/bin/mempalace")" = "MemPalace 3.12.7" ]
+
+  mkdir "$BATS_TEST_TMPDIR/path"
+  mv "$prefix/bin/mempalace" "$BATS_TEST_TMPDIR/path"
+  PATH=$BATS_TEST_TMPDIR/path:$PATH run -0 install </dev/null
+  says "$BATS_TEST_TMPDIR/path/mempalace (3.12.7). It stays."
+  [ ! -e "$prefix/bin/mempalace" ]
+  run -0 bash "$ROOT/uninstall.sh" --prefix "$prefix" </dev/null
+  [ -x "$BATS_TEST_TMPDIR/path/mempalace" ]
+}
+
+@test "a mempalace-mcp of your own stays beside the toolkit's mempalace" {
+  copy_first
+  rm "$prefix/bin/mempalace" "$prefix/bin/mempalace-mcp"
+  ln -s nowhere "$prefix/bin/mempalace-mcp"
+  run -0 install </dev/null
+  says "$prefix/bin/mempalace-mcp is your own. It stays."
+  [ "$(readlink "$prefix/bin/mempalace-mcp")" = nowhere ]
+  run -0 "$prefix/bin/mempalace" --version
+  run -0 bash "$ROOT/uninstall.sh" --prefix "$prefix" </dev/null
+  [ "$(ls "$prefix/bin")" = mempalace-mcp ]
+}
+
+@test "an environment that a program still uses stays until the next install" {
+  if [ ! -r /proc/self/maps ]; then skip "no /proc here"; fi
+  copy_first
+  share=$prefix/share/mempalace-toolkit
+  before=$(readlink "$share/venv")
+  # As an agent's search server does: it has a library of the environment in memory.
+  "$share/$before/bin/python" -c 'import orjson, time; time.sleep(900)' 3>&- &
+  until grep -qF "/$before/" "/proc/$!/maps"; do kill -0 $! && sleep 0.1; done
+  run -0 install </dev/null
+  kill $!
+  says "still uses the version before"
+  [ -d "$share/$before" ]
+  wait $! || true
+  run -0 install </dev/null
+  [ ! -e "$share/$before" ]
 }
 
 @test "a package that cannot be had is said, exits 69, and leaves the old install working" {
@@ -176,21 +237,35 @@ PY
 }
 
 @test "uninstall removes the prefix that install.sh made" {
-  # The record of the copy still names the first prefix: a folder that is not empty stays.
   copy_first
   run -0 bash "$ROOT/uninstall.sh" --prefix "$prefix" </dev/null
-  [ -z "$(find "$prefix" -mindepth 1)" ]
+  [ ! -e "$prefix" ]
   [ -d "$FIRST/bin" ]
 }
 
-@test "uninstall keeps a file that was changed, and says so" {
+@test "uninstall takes scheduled jobs away with --yes, and without a terminal refuses with 2" {
   copy_first
-  changed=$(find "$prefix/share" -path '*/mempalace_toolkit/errors.py')
-  { cat "$changed" && echo '# my change'; } >"$changed.new"
-  mv "$changed.new" "$changed"
-  run -0 bash "$ROOT/uninstall.sh" --prefix "$prefix" </dev/null
-  says "$changed"
-  [ "$(find "$prefix" -type f -o -type l)" = "$changed" ]
+  # A crontab of the test's own: the machine's is not touched.
+  mkdir "$BATS_TEST_TMPDIR/cron"
+  export TABLE=$BATS_TEST_TMPDIR/table PATH=$BATS_TEST_TMPDIR/cron:$PATH
+  # shellcheck disable=SC2016  # the script's own words
+  program "$BATS_TEST_TMPDIR/cron/crontab" 'if [ "$1" = -l ]; then exec cat "$TABLE"; fi' \
+    'if [ "$1" = -r ]; then exec rm "$TABLE"; fi' 'cat "$@" >"$TABLE.new" && mv "$TABLE.new" "$TABLE"'
+  echo '0 5 * * * mine' >"$TABLE"
+  "$prefix/bin/mempalace-toolkit" schedule install session --scheduler cron
+  grep mempalace-session "$TABLE"
+  before=$(entries "$prefix") scheduled=$(cat "$TABLE")
+
+  run -2 bash "$ROOT/uninstall.sh" --prefix "$prefix" </dev/null
+  says "session" "--yes" "nothing was removed"
+  [ "$(entries "$prefix")" = "$before" ]
+  run -1 at_terminal n bash "$ROOT/uninstall.sh" --prefix "$prefix"
+  [ "$(cat "$TABLE")" = "$scheduled" ]
+  answer "$prefix/bin"
+
+  run -0 bash "$ROOT/uninstall.sh" --prefix "$prefix" --yes </dev/null
+  [ "$(cat "$TABLE")" = '0 5 * * * mine' ]
+  [ ! -e "$prefix" ]
 }
 
 @test "uninstalling where nothing is says so and exits 0" {

@@ -6,7 +6,7 @@ load setup
 
 setup_file() {
   own_home
-  fetch_packages pipx uv
+  fetch_packages wheels . pipx uv
   python3 -m venv "$BATS_FILE_TMPDIR/tools"
   "$BATS_FILE_TMPDIR/tools/bin/python" -m pip install -q --disable-pip-version-check pipx uv
 }

@@ -9,42 +9,57 @@ own_home() {
   export HOME=$BATS_FILE_TMPDIR/home
   export XDG_CONFIG_HOME=$HOME/.config XDG_DATA_HOME=$HOME/.local/share XDG_CACHE_HOME=$HOME/.cache
   mkdir -p "$HOME"
+  PATH=${PATH//":$ROOT/.venv/bin"/} # its mempalace is none that a user put there
 }
 
-# Downloads the package's dependencies, and those given, once; every install then reads from there.
-# .venv keeps them from one `make test` to the next.
-fetch_packages() {
-  local python=$ROOT/.venv/bin/python wheels=$ROOT/.venv/wheels
+# Downloads what is named, with its dependencies, once; every install then reads from there alone.
+# .venv keeps it from one `make test` to the next.
+fetch_packages() { # FOLDER PACKAGE...
+  local python=$ROOT/.venv/bin/python wheels=$ROOT/.venv/$1
   if [ ! -x "$python" ]; then
     python3 -m venv "$BATS_FILE_TMPDIR/fetch"
     python=$BATS_FILE_TMPDIR/fetch/bin/python
-    wheels=$BATS_FILE_TMPDIR/wheels
+    wheels=$BATS_FILE_TMPDIR/$1
   fi
-  (cd "$ROOT" && "$python" -m pip download -q --disable-pip-version-check --no-input \
-    -d "$wheels" . 'hatchling>=1.25' pip "$@") </dev/null 2>"$BATS_FILE_TMPDIR/fetch.log" ||
-    { tail -n 5 "$BATS_FILE_TMPDIR/fetch.log" >&2 && return 1; }
+  if [ ! "$wheels/complete" -nt "$ROOT/pyproject.toml" ] || [ "$(cat "$wheels/complete")" != "$*" ]; then
+    (cd "$ROOT" && "$python" -m pip download -q --disable-pip-version-check --no-input \
+      -d "$wheels" 'hatchling>=1.25' pip "${@:2}") </dev/null 2>"$BATS_FILE_TMPDIR/fetch.log" ||
+      { tail -n 5 "$BATS_FILE_TMPDIR/fetch.log" >&2 && return 1; }
+    printf '%s' "$*" >"$wheels/complete"
+  fi
   export PIP_NO_INDEX=1 PIP_FIND_LINKS=$wheels PIP_NO_COMPILE=1
-  export UV_NO_INDEX=1 UV_FIND_LINKS=$wheels
+  export UV_NO_INDEX=1 UV_FIND_LINKS=$wheels UV_COMPILE_BYTECODE=0
 }
 
-# From then on every install takes an empty mempalace and an empty onnx: with them a prefix holds 550 MB,
-# without them 90, and to the installer it is all the same. packaging.bats installs the real ones.
-light_packages() {
+# The package with what its commands need to start; of the rest an empty package each. A prefix holds
+# 40 MB then, not 700, and to the installer it is all the same. packaging.bats installs the real ones.
+fetch_light_packages() {
+  fetch_packages light-wheels orjson platformdirs rich typer
   local light=$BATS_FILE_TMPDIR/light
   mkdir "$light"
-  ln -s "$PIP_FIND_LINKS"/* "$light"
-  rm "$light"/mempalace-* "$light"/onnx-*
-  python3 - "$light" <<'PY'
-import sys, zipfile
-for name, version in (("mempalace", "3.11.0"), ("onnx", "1.17.0")):
+  ln -s "$PIP_FIND_LINKS"/*.whl "$light"
+  python3 - "$light" "$ROOT/pyproject.toml" <<'PY'
+import os, re, sys, tomllib, zipfile
+folder, project = sys.argv[1:]
+with open(project, "rb") as file:
+    wanted = [re.match(r"([\w-]+)\W*([\d.]*)", line).groups() for line in tomllib.load(file)["project"]["dependencies"]]
+there = {name.split("-")[0].replace("_", "-").lower() for name in os.listdir(folder)}
+program = "import sys\ndef main():\n    print('MemPalace', '3.11.0', *sys.argv[2:])\n"
+for name, version in wanted:
+    if name.lower() in there:
+        continue
+    version = "3.11.0" if name == "mempalace" else version or "1"
     info = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(f"{sys.argv[1]}/{name}-{version}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{name}/__init__.py", "")
+    with zipfile.ZipFile(f"{folder}/{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name.replace('-', '_')}/__init__.py", program if name == "mempalace" else "")
         wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        if name == "mempalace":
+            scripts = ["mempalace = mempalace:main", "mempalace-mcp = mempalace:main"]
+            wheel.writestr(f"{info}/entry_points.txt", "[console_scripts]\n" + "\n".join(scripts) + "\n")
         wheel.writestr(f"{info}/RECORD", "")
 PY
-  export PIP_FIND_LINKS=$light
+  export PIP_FIND_LINKS=$light UV_FIND_LINKS=$light
 }
 
 says() { # each word is in the output that `run` kept
