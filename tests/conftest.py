@@ -20,11 +20,14 @@ from hypothesis import settings
 from mempalace_toolkit.errors import ModelError
 from mempalace_toolkit.model.ensure import ModelRequest, ensure
 from mempalace_toolkit.model.location import model_folder, status
+from tests import forking
 
 # The same examples in every run: a gate that fails by chance tells nothing of the change.
 # `HYPOTHESIS_PROFILE=default pytest …` looks for others.
 settings.register_profile("repeatable", derandomize=True, database=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+forking.redirect_own_children()
 
 pytest_plugins = ["tests.palaces.fixtures"]
 
@@ -86,7 +89,8 @@ class Sandbox:
     def variables(self) -> dict[str, str]:
         """The environment of a bare login, in this home."""
         path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-        return {"HOME": str(self.home), "PATH": path, "LANG": "C.UTF-8", **self.environment}
+        own = {"HOME": str(self.home), "PATH": path, "LANG": "C.UTF-8", **self.environment}
+        return forking.joined(own, forking.variables())
 
     def run(self, name: str, *arguments: str | Path, timeout: float = 300) -> Answer:
         """Run an installed command to its end."""
@@ -121,6 +125,12 @@ class Sandbox:
         file = self.home / ".config/mempalace-toolkit/config.toml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
+
+
+@pytest.fixture(autouse=True)
+def children(request: pytest.FixtureRequest) -> None:
+    """Fork the children that load chromadb, unless the test is marked `own_children`."""
+    forking.choose(request.node.get_closest_marker("own_children") is None)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ from mempalace_toolkit.files.private import told_as_full
 from mempalace_toolkit.index.workers.prefork import settled
 from tests.conftest import Answer, Sandbox
 
+pytestmark = pytest.mark.own_children
+
 TOOLKIT = "mempalace-toolkit"
 FILL = "head -c 200m /dev/zero >'{0}/filled' 2>/dev/null; rm -f '{0}/palace/x'"
 

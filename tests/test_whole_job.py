@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import Sandbox, tree_state
 
-pytestmark = pytest.mark.palace
+pytestmark = [pytest.mark.palace, pytest.mark.own_children]
 
 Recorded = Callable[[str], Path]
 

@@ -27,6 +27,8 @@ from tests.mining.test_mempalace_failures import (
 )
 from tests.test_whole_job import BASIC, drawers, put_opencode, say
 
+pytestmark = pytest.mark.own_children
+
 Recorded = Callable[[str], Path]
 
 EXCHANGES = 150

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import pty
 import re
+import struct
+import subprocess
+import sys
+import termios
 
 import pytest
 
@@ -33,3 +41,48 @@ def test_a_stage_without_a_total_says_how_far_it_is(
     lines.stage("reading sessions")
     lines.advance(7)
     assert capsys.readouterr().err.splitlines() == ["reading sessions", "reading sessions: 7"]
+
+
+def on_a_terminal(program: str, columns: int = 100) -> str:
+    """What a program writes to a terminal."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {"TERM": "xterm-256color", "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux tells that the other end is closed
+        while piece := os.read(ours, 65536):
+            shown += piece
+    os.close(ours)
+    assert child.wait() == 0, shown.decode()
+    return shown.decode()
+
+
+def test_a_terminal_gets_a_bar_with_steps_that_is_taken_away_at_the_end() -> None:
+    shown = on_a_terminal(
+        "from mempalace_toolkit.cli.output.progress import Bar, progress_for\n"
+        "with progress_for(False) as bar:\n"
+        "    assert isinstance(bar, Bar)\n"
+        "    bar.advance()\n"
+        "    bar.stage('reading sessions')\n"
+        "    bar.advance(2)\n"
+        "    bar.stage('embedding drawers', 413)\n"
+        "    bar.advance(120)\n"
+        "    bar.advance(293)\n"
+    )
+    assert "embedding drawers" in shown
+    assert "413/413" in shown
+    assert shown.rstrip("\r\n").endswith("\x1b[2K")
+    assert "\x1b[?25h" in shown  # the cursor is back
+
+
+def test_quiet_shows_nothing_on_a_terminal_either() -> None:
+    assert not on_a_terminal(
+        "from mempalace_toolkit.cli.output.progress import progress_for\n"
+        "with progress_for(True) as quiet:\n"
+        "    quiet.stage('reading sessions', 3)\n"
+        "    quiet.advance()\n"
+    )

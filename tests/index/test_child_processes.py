@@ -26,6 +26,8 @@ from tests.conftest import Sandbox
 from tests.palaces.fixtures import Copy
 from tests.palaces.making import CLOSETS, DRAWERS
 
+pytestmark = pytest.mark.own_children
+
 
 def variables(home: Path) -> dict[str, str]:
     return {"HOME": str(home), "PATH": os.environ["PATH"]}

@@ -19,7 +19,10 @@ from mempalace_toolkit.index.workers.prefork import ForkedChild, fork_child, war
 from mempalace_toolkit.index.workers.run import run_child
 from tests.index.test_child_processes import blocks, building, variables
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forked on Linux only")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="forked on Linux only"),
+    pytest.mark.own_children,
+]
 
 ASLEEP = """
 import os, sys, time

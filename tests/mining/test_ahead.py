@@ -121,6 +121,7 @@ def wait_for(what: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.own_children
 def test_vectors_are_mempalaces_own_to_the_last_bit(sandbox: Sandbox, store: Path) -> None:
     answer = sandbox.session()
     assert answer.code == 0, answer

@@ -44,8 +44,8 @@ def stand_in(sandbox: Sandbox, body: str, stall: int = 600) -> None:
         (VERSION + 'echo "mempalace: the model differs" >&2; exit 1', "the model differs"),
         (VERSION + "exit 5", "exit status 5"),
         (VERSION + "kill -SEGV $$", "SIGSEGV"),
-        (VERSION + "sleep 600", "stood still"),
-        (VERSION + 'trap "" TERM; while true; do sleep 1; done', "stood still"),
+        (VERSION + "sleep 600", "made no progress"),
+        (VERSION + 'trap "" TERM; while true; do sleep 1; done', "made no progress"),
         (VERSION + "exit 0", "not in the palace after a mine that said it had filed"),
     ],
 )
@@ -101,6 +101,7 @@ def test_a_child_that_is_killed_is_made_up_for_in_the_same_run(
     assert answer.json["drawers"]["filed"] == len(drawers(sandbox)) > 0
 
 
+@pytest.mark.own_children
 def test_our_own_child_dying_in_the_middle_is_made_up_for_too(
     sandbox: Sandbox, recorded: Recorded
 ) -> None:
@@ -113,6 +114,7 @@ def test_our_own_child_dying_in_the_middle_is_made_up_for_too(
     assert len({row[1] for row in drawers(sandbox)}) == 5
 
 
+@pytest.mark.own_children
 def test_killed_at_any_moment_the_next_run_makes_it_whole(sandbox: Sandbox, store: Path) -> None:
     chance = random.Random(5)
     for number in range(12):
@@ -153,6 +155,7 @@ def test_a_busy_palace_is_waited_for(sandbox: Sandbox, store: Path) -> None:
     assert answer.json["drawers"]["filed"] > 0
 
 
+@pytest.mark.own_children
 def test_of_two_jobs_at_once_one_works_and_one_waits(
     sandbox: Sandbox, store: Path, recorded: Recorded
 ) -> None:
@@ -167,6 +170,7 @@ def test_of_two_jobs_at_once_one_works_and_one_waits(
     assert labels == {"opencode", "pi"}
 
 
+@pytest.mark.own_children
 def test_a_full_disk_undoes_the_page_and_loses_nothing(
     sandbox: Sandbox, store: Path, tmp_path: Path
 ) -> None:

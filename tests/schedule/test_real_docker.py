@@ -26,7 +26,10 @@ from tests.schedule.real_docker import (
 )
 from tests.test_whole_job import put_opencode
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=f"no real Docker engine: {missing()}")
+pytestmark = [
+    pytest.mark.skipif(bool(missing()), reason=f"no real Docker engine: {missing()}"),
+    pytest.mark.own_children,
+]
 
 Recorded = Callable[[str], Path]
 

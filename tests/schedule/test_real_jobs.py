@@ -25,6 +25,7 @@ from tests.schedule.waiting import wait_until
 from tests.test_whole_job import BASIC, drawers, put_opencode, say
 
 pytestmark = [
+    pytest.mark.own_children,
     pytest.mark.palace,
     pytest.mark.skipif(
         bool(missing_for_systemd()), reason=f"no real systemd: {missing_for_systemd()}"
