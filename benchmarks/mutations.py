@@ -3,8 +3,8 @@
     python -m benchmarks.mutations --seed 1 --count 80
 
 Run it in a checkout of its own: each mutant is written into the package and taken back again.
-The test files that import the mutated module run first, the cheap ones before the others, then
-those that import its users; a mutant that all of them pass survives. `--list` only shows it.
+The test files that import the module or its users run, cheap ones before those that make palaces;
+a mutant that all of them pass survives. `--list` only shows it.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def imports_of(file: Path, known: frozenset[str]) -> frozenset[str]:
 
 
 def tests_of(module: str) -> list[Path]:
-    """The test files that exercise a module: near ones first, of these the cheap ones."""
+    """The test files that exercise a module: cheap ones first, of these the near ones."""
     files = [*PACKAGE.rglob("*.py"), *TESTS.rglob("*.py")]
     files = [file for file in files if "fixtures" not in file.parts[:-1]]
     known = frozenset(map(module_of, files))
@@ -149,7 +149,7 @@ def tests_of(module: str) -> list[Path]:
         if near[file] > _FARTHEST and file.is_relative_to(TESTS / room):
             near[file] = _FARTHEST
     chosen = [file for file in found if near[file] <= _FARTHEST]
-    return sorted(chosen, key=lambda file: (near[file], cost(file), file))
+    return sorted(chosen, key=lambda file: (cost(file) > 0, near[file], cost(file), file))
 
 
 def cost(file: Path) -> int:

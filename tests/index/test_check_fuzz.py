@@ -26,6 +26,8 @@ from mempalace_toolkit.palace.location import PalaceLocation
 from tests.conftest import tree_state
 from tests.palaces.segment_editing import pickled, segment_folder, set_header
 
+pytestmark = pytest.mark.slow
+
 SECONDS = float(os.environ.get("CHECK_FUZZ_SECONDS", "1"))
 MEMORY = 1 << 30
 HANGS_AFTER = 120

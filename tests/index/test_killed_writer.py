@@ -63,7 +63,9 @@ def shows(seen: dict[str, Seen], state: State) -> bool:
     )
 
 
-@pytest.mark.parametrize("group", range(GROUPS))
+@pytest.mark.parametrize(
+    "group", [0, *(pytest.param(one, marks=pytest.mark.slow) for one in range(1, GROUPS))]
+)
 def test_what_a_killed_writer_leaves_is_judged_rightly_and_repaired_without_loss(
     made: Callable[[str], Path], tmp_path: Path, chroma: Chroma, group: int
 ) -> None:

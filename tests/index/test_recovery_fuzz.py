@@ -19,6 +19,8 @@ from mempalace_toolkit.sqlite.pages import PageFile
 from mempalace_toolkit.sqlite.values import PageError
 from tests.palaces.making import SHAPES, truth
 
+pytestmark = pytest.mark.slow
+
 SECONDS = float(os.environ.get("CHECK_FUZZ_SECONDS", "1"))
 FUZZED = settings(
     max_examples=max(1, int(SECONDS * 40)),

@@ -77,7 +77,10 @@ class StoppedError(Exception):
 
 
 @pytest.mark.parametrize("step", NAMES)
-@pytest.mark.parametrize("damage", [files.links_zeroed, files.segment_set_aside])
+@pytest.mark.parametrize(
+    "damage",
+    [files.links_zeroed, pytest.param(files.segment_set_aside, marks=pytest.mark.slow)],
+)
 def test_a_step_that_fails_leaves_the_palace_as_it_was(
     victim: Victim, tmp_path: Path, damage: Damage, step: str
 ) -> None:
