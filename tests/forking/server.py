@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -52,6 +53,7 @@ def main() -> None:
         ready, _, _ = select.select([server, sys.stdin], [], [], 1)
         _reap()
         if sys.stdin in ready:
+            shutil.rmtree(Path(sys.argv[1]).parent, ignore_errors=True)
             return
         if server not in ready:
             continue
