@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -155,3 +156,18 @@ def test_nothing_is_left_when_the_command_is_killed() -> None:
     command.wait()
     for process in (host, *forked):
         wait_until(lambda process=process: not Path(f"/proc/{process}").exists())
+
+
+def test_the_palace_stays_held_until_the_last_child_of_a_killed_repair_is_gone(
+    tmp_path: Path,
+) -> None:
+    """A killed repair's child made the scratch folder again that the next one had just removed."""
+    lock = tmp_path / "lock"
+    ours = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+    fcntl.flock(ours, fcntl.LOCK_EX)
+    with lock.open("rb+") as another:
+        with warm_children(variables(tmp_path), ours):
+            os.close(ours)  # as the kernel does for a process that is killed
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(another, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(another, fcntl.LOCK_EX | fcntl.LOCK_NB)

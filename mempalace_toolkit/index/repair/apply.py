@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,8 +51,10 @@ def repair_palace(palace: PalaceLocation, plan: RepairPlan, setting: RepairSetti
     if plan.grade == "nothing":
         return RepairResult(plan, (), check_palace(palace), time.monotonic() - started)
     children = plan.collections or plan.database
-    warm = warm_children(setting.environment) if children else nullcontext()
-    with hold_mempalace_lock(palace.path, setting.home), warm:
+    with ExitStack() as stack:
+        held = stack.enter_context(hold_mempalace_lock(palace.path, setting.home))
+        if children:
+            stack.enter_context(warm_children(setting.environment, held))
         setting.before_step("sweep")
         _sweep(palace)
         if plan.rolls_back:

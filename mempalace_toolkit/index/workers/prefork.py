@@ -16,6 +16,7 @@ from typing import BinaryIO
 PACKAGES = Path(__file__).parents[3]
 _SERVED = ("child_rebuild", "child_prove", "child_upsert")
 _host: ContextVar[socket.socket | None] = ContextVar("host", default=None)
+_held: ContextVar[tuple[int, ...]] = ContextVar("held", default=())
 
 
 @dataclass(slots=True)
@@ -44,14 +45,21 @@ class ForkedChild:
 
 
 @contextmanager
-def warm_children(environment: Mapping[str, str]) -> Iterator[None]:
+def warm_children(environment: Mapping[str, str], held: int | None = None) -> Iterator[None]:
     """Children started in this block, by this thread, come from a host that loads chromadb once.
 
-    It is started at once, so that it has loaded it by the time of the first child. On macOS a
-    process that has loaded system libraries may not fork, so there each child starts anew.
+    `held` is a lock's descriptor, which host and children inherit: where the command is killed,
+    the palace stays held until the last of them is gone, too. The host is started at once, so
+    that it has loaded it by the time of the first child. On macOS a process that has loaded
+    system libraries may not fork, so there each child starts anew.
     """
+    inherited = () if held is None else (held,)
     if sys.platform != "linux":
-        yield
+        kept = _held.set(inherited)
+        try:
+            yield
+        finally:
+            _held.reset(kept)
         return
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     host = subprocess.Popen(
@@ -61,18 +69,24 @@ def warm_children(environment: Mapping[str, str]) -> Iterator[None]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=settled(environment),
-        pass_fds=(theirs.fileno(),),
+        pass_fds=(theirs.fileno(), *inherited),
         start_new_session=True,
     )
     theirs.close()
-    token = _host.set(ours)
+    token, kept = _host.set(ours), _held.set(inherited)
     try:
         yield
     finally:
+        _held.reset(kept)
         _host.reset(token)
         ours.close()
         host.kill()
         host.wait()
+
+
+def held_locks() -> tuple[int, ...]:
+    """The descriptors that a child of this block inherits."""
+    return _held.get()
 
 
 def settled(environment: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from mempalace_toolkit.errors import MempalaceError
-from mempalace_toolkit.index.workers.prefork import PACKAGES, ForkedChild, fork_child, settled
+from mempalace_toolkit.index.workers.prefork import (
+    PACKAGES,
+    ForkedChild,
+    fork_child,
+    held_locks,
+    settled,
+)
 
 _LAST_LINES = 4000
 
@@ -39,7 +45,7 @@ def run_child(what: ChildTask, stream: Iterable[bytes] = ()) -> dict[str, object
     it failed, was ended by a signal, or took longer than `seconds`.
     """
     task = {**what.task, "largest_file": what.largest_file}
-    child = fork_child(what.module) or start_child(what.module, what.environment)
+    child = fork_child(what.module) or start_child(what.module, what.environment, keep=held_locks())
     timer = threading.Timer(what.seconds, child.kill)
     timer.start()
     try:
@@ -58,9 +64,12 @@ def run_child(what: ChildTask, stream: Iterable[bytes] = ()) -> dict[str, object
 
 
 def start_child(
-    module: str, environment: Mapping[str, str], *arguments: str
+    module: str, environment: Mapping[str, str], *arguments: str, keep: tuple[int, ...] = ()
 ) -> subprocess.Popen[bytes]:
-    """A module of this package as a process of its own, with a pipe to each of its streams."""
+    """A module of this package as a process of its own, with a pipe to each of its streams.
+
+    It inherits the descriptors to `keep`.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", f"mempalace_toolkit.index.workers.{module}", *arguments],
         cwd=PACKAGES,
@@ -68,6 +77,7 @@ def start_child(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=settled(environment),
+        pass_fds=keep,
         start_new_session=True,
     )
 
