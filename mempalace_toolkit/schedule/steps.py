@@ -7,14 +7,28 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from mempalace_toolkit.errors import WriteUndoneError
+from mempalace_toolkit.errors import DamageLeftError, ToolkitError, WriteUndoneError
 from mempalace_toolkit.files.private import write_undone
 from mempalace_toolkit.schedule.programs import Account, call
 
 _PAUSE, _TRIES = 0.5, 10
-_Undo = list[Callable[[], object]]
+_STATUS = "see what is there now: mempalace-toolkit schedule status"
+
+
+@dataclass(frozen=True, slots=True)
+class _TakeBack:
+    """What takes a step back. A `precaution` belongs to a step that failed: there may be nothing
+    to take back, so its own failure says nothing."""
+
+    what: str
+    call: Callable[[], object]
+    precaution: bool = False
+
+
+_Undo = list[_TakeBack]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +95,56 @@ class Plan:
 
 
 def apply(plan: Plan, account: Account) -> None:
-    """Carry out all steps. Raises WriteUndoneError where one fails: then none was."""
+    """Carry out all steps, or none: what was begun is undone where one fails.
+
+    Raises WriteUndoneError then, or DamageLeftError where a step could not be taken back.
+    """
     undo: _Undo = []
     try:
         for step in plan.steps:
             _take(step, account, undo)
-    except BaseException:
-        for take_back in reversed(undo):
-            with suppress(OSError, WriteUndoneError):
-                take_back()
+    except BaseException as error:
         if undo:
-            for step in plan.settle:
-                call(step.command, account)
+            undo[:0] = [_TakeBack(str(run), partial(_run, run, account)) for run in plan.settle]
+            left = [failed for one in reversed(undo) if (failed := _try(one))]
+            if left:
+                raise _left(error, left) from error
         raise
+
+
+def _try(one: _TakeBack) -> str:
+    """Take one step back; why that failed, or nothing."""
+    try:
+        one.call()
+    except WriteUndoneError as error:
+        failure = error.message
+    except OSError as error:
+        failure = str(error)
+    else:
+        return ""
+    return "" if one.precaution else f"{one.what}: {failure}"
+
+
+def _left(error: BaseException, left: list[str]) -> DamageLeftError:
+    """The error for a work that failed, and for what could not be undone of it."""
+    cause = error.message if isinstance(error, ToolkitError) else str(error) or "interrupted"
+    return DamageLeftError(
+        f"{cause}; what was begun could not be undone: {'; '.join(left)}", _STATUS
+    )
 
 
 def _take(step: Step, account: Account, undo: _Undo) -> None:
     """Carry out one step, and note what takes it back."""
     if isinstance(step, Run):
-        taken_back = step.undo
-        if taken_back:  # a program that fails may have done half
-            undo.append(lambda: _run(taken_back, account))
-        _run(step, account)
+        taken_back = partial(_run, step.undo, account) if step.undo else None
+        try:
+            _run(step, account)
+        except BaseException:
+            if taken_back:  # a program that fails may have done half
+                undo.append(_TakeBack(str(step.undo), taken_back, precaution=True))
+            raise
+        if taken_back:
+            undo.append(_TakeBack(str(step.undo), taken_back))
         return
     if isinstance(step, DropFolders):
         _drop(step.path, step.above)
@@ -116,7 +158,7 @@ def _take(step: Step, account: Account, undo: _Undo) -> None:
             _make(path.parent, 0o755, undo)
         before = _content(path)
         _put(path, step.content)
-        undo.append(lambda: _put(path, before))
+        undo.append(_TakeBack(f"restore {path}", partial(_put, path, before)))
     except OSError as error:
         raise write_undone(path, error) from error
 
@@ -141,7 +183,7 @@ def _make(folder: Path, mode: int, undo: _Undo) -> None:
     for path in reversed([folder, *folder.parents]):
         if not path.is_dir():
             path.mkdir(mode=mode)
-            undo.append(path.rmdir)
+            undo.append(_TakeBack(f"remove {path}", partial(_drop, path, path.parent)))
 
 
 def _drop(folder: Path, above: Path) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from mempalace_toolkit.errors import WriteUndoneError
+from mempalace_toolkit.errors import DamageLeftError, WriteUndoneError
 from mempalace_toolkit.schedule.calendar import parse_when
 from mempalace_toolkit.schedule.job import stems
 from mempalace_toolkit.schedule.schedulers import SCHEDULERS
-from mempalace_toolkit.schedule.steps import Plan, Run, apply
+from mempalace_toolkit.schedule.steps import Plan, Run, WriteFile, apply
 from tests.conftest import Sandbox, tree_state
 from tests.schedule.rendering import setting_of
 from tests.schedule.stubs import PROGRAMS, StubMachine
@@ -122,6 +122,30 @@ def test_whichever_call_fails_the_old_state_is_back(
                 apply(module.plan_install(first, account, False), account)
     assert failed >= len(calls)  # launchd is asked once more while it unloads
     assert everything(machine) != before
+
+
+def failing(word: str) -> Run:
+    return Run(("/bin/sh", "-c", f"echo {word} >&2; exit 3"))
+
+
+@pytest.mark.parametrize("where", ["undo", "settle"])
+def test_what_could_not_be_undone_is_told(machine: StubMachine, tmp_path: Path, where: str) -> None:
+    file = tmp_path / "begun"
+    done = Run(("/bin/true",), undo=failing("stays-on") if where == "undo" else Run(("/bin/true",)))
+    settle = (failing("stays-stale"),) if where == "settle" else ()
+    plan = Plan("cron", "session", (WriteFile(file, b"new"), done, failing("broke")), settle)
+    with pytest.raises(DamageLeftError) as told:
+        apply(plan, machine.account())
+    assert "broke" in told.value.message
+    assert {"undo": "stays-on", "settle": "stays-stale"}[where] in told.value.message
+    assert "was undone" not in told.value.message + told.value.hint
+    assert not file.exists()  # what can be undone is
+
+
+def test_the_undo_of_the_step_that_failed_may_find_nothing_to_undo(machine: StubMachine) -> None:
+    first = replace(failing("broke"), undo=failing("nothing-there"))
+    with pytest.raises(WriteUndoneError, match="broke"):
+        apply(Plan("cron", "session", (first,)), machine.account())
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
@@ -249,7 +273,7 @@ def test_devbox_may_stand_without_a_name(
         (["install", "--at", "sometimes"], 2, "no schedule"),
         (["install", "--scheduler", "at"], 2, "no scheduler 'at'"),
         (["install", "repair", "--devbox"], 2, "does not run in a container"),
-        (["install", "--devbox", "a b"], 2, "no container's name"),
+        (["install", "--devbox", "a b"], 2, "not a valid container name"),
         (["install", "--devbox", "--scheduler", "launchd"], 2, "no template for a container"),
         (["install", "--scheduler", "systemd", "--force=1"], 2, "--force"),
         (["remove", "nothing"], 2, "no job 'nothing'"),

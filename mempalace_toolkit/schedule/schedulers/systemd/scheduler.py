@@ -79,19 +79,20 @@ def plan_remove(stem: str, account: Account, force: bool) -> Plan:
     if not left:
         return Plan(NAME, stem, ())
     steps: list[Step] = []
-    if answers(account):
-        back = Run(("systemctl", "--user", "enable", "--now", timer), may_fail=True)
+    running, known = answers(account), folder / timer in files
+    if running:
+        back = Run(("systemctl", "--user", "enable", "--now", timer), may_fail=not known)
         off = ("systemctl", "--user", "disable", "--now", timer)
-        steps.append(Run(off, undo=back, may_fail=folder / timer not in files))
+        steps.append(Run(off, undo=back, may_fail=not known))
     steps += [WriteFile(path, None) for path in (*files, link, stamp)]
-    if answers(account):
+    if running:
         forget = ("systemctl", "--user", "reset-failed", timer, service)
         steps += [_RELOAD, Run(forget, may_fail=True)]
     steps += [
         DropFolders(link.parent, account.home),
         DropFolders(stamp.parent, account.home),
     ]
-    return Plan(NAME, stem, tuple(steps), (_RELOAD,))
+    return Plan(NAME, stem, tuple(steps), (_RELOAD,) if running else ())
 
 
 def status(stem: str, account: Account) -> SchedulerState:
