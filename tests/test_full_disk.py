@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from mempalace_toolkit.errors import MempalaceError, WriteUndoneError
 from mempalace_toolkit.files.private import told_as_full
 from mempalace_toolkit.index.workers.prefork import settled
+from mempalace_toolkit.mining import ahead
 from tests.conftest import Answer, Sandbox
 
 pytestmark = pytest.mark.own_children
@@ -107,6 +109,21 @@ def test_a_child_that_says_why_it_found_no_room_is_told_as_a_full_disk(tmp_path:
         raise MempalaceError("the child failed: database or disk is full")
     with pytest.raises(MempalaceError, match="another reason"), told_as_full(tmp_path):
         raise MempalaceError("the child failed for another reason")
+
+
+def test_the_child_that_embeds_in_advance_sends_nothing_to_a_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "python"
+    program.write_text('#!/bin/sh\ncat >/dev/null\necho "hub: $MEMPALACE_HUB_FORWARD"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(ahead, "OWN_PYTHON", (str(program),))
+    log = io.BytesIO()
+    told = {"MEMPALACE_HUB_FORWARD": "1", "PATH": "/bin:/usr/bin"}
+    nothing = (lambda _: None, lambda _: None)
+    setting = ahead.AheadSetting([], tmp_path, tmp_path, told, log, 60.0, *nothing)
+    assert ahead.embed_pages(setting)
+    assert log.getvalue() == b"hub: 0\n"
 
 
 def test_every_child_is_told_to_send_nothing_to_a_hub(palace_home: Sandbox) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,6 +27,7 @@ from mempalace_toolkit.errors import (
     ToolkitError,
 )
 from mempalace_toolkit.files.private import is_full, write_undone
+from mempalace_toolkit.files.scratch import scratch_folder
 from mempalace_toolkit.palace.location import PalaceLocation
 
 _BESIDE = ("-journal", "-wal")
@@ -177,10 +177,9 @@ def _copy(palace: PalaceLocation, closing: ExitStack) -> Path:
     """The database and what belongs to it, of one moment, in a folder of its own."""
     before = _state(palace.database)
     try:
-        folder = tempfile.TemporaryDirectory(prefix="mempalace-toolkit-")
+        scratch = closing.enter_context(scratch_folder())
     except OSError as error:
         raise write_undone(Path("the folder for temporary files"), error) from error
-    scratch = Path(closing.enter_context(folder))
     target = scratch / palace.database.name
     try:
         shutil.copyfile(palace.database, target)

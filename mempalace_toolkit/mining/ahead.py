@@ -41,7 +41,11 @@ def embed_pages(setting: AheadSetting) -> bool:
 
     Nothing depends on it: what has no vector is embedded while it is mined.
     """
-    settled = {"ANONYMIZED_TELEMETRY": "False", "PYTHONUNBUFFERED": "1"}
+    settled = {
+        "ANONYMIZED_TELEMETRY": "False",
+        "PYTHONUNBUFFERED": "1",
+        "MEMPALACE_HUB_FORWARD": "0",
+    }
     try:
         child = subprocess.Popen(
             [*OWN_PYTHON, "-m", "mempalace_toolkit.mining.child_vectors"],

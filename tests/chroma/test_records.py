@@ -201,6 +201,30 @@ def test_what_a_killed_writer_had_not_committed_is_not_read(
     assert tree_state(killed_writer.path) == before
 
 
+READ_AND_DIE = """
+import os, signal, sys
+from pathlib import Path
+from mempalace_toolkit.chroma.database import open_database
+from mempalace_toolkit.palace.location import PalaceLocation
+with open_database(PalaceLocation(Path(sys.argv[1]), "chroma", "minilm")):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_copy_that_a_killed_check_left_is_swept_by_the_next(
+    killed_writer: PalaceLocation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "-c", READ_AND_DIE, str(killed_writer.path)]
+    subprocess.run(command, env={**os.environ, "TMPDIR": str(temporary)}, check=False)
+    (left,) = temporary.iterdir()
+    assert left.stat().st_mode & 0o777 == 0o700
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    assert read_records(killed_writer).hot_journal
+    assert not list(temporary.iterdir())
+
+
 @pytest.fixture
 def writer(usual: PalaceLocation) -> Iterator[sqlite3.Connection]:
     connection = sqlite3.connect(usual.database, isolation_level=None)

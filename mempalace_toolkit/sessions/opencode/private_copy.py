@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from mempalace_toolkit.files.scratch import scratch_folder
+
 FileState = tuple[int, int, int] | None
 
 _LIMIT = 1 << 30  # bytes
-_PREFIX = "mempalace-toolkit-"
-_LEFT = re.compile(_PREFIX + r"copy-(\d+)-.*")
 
 
 def file_state(path: Path) -> FileState:
@@ -37,32 +34,12 @@ def private_copy(files: Sequence[Path]) -> Iterator[Path | None]:
     if sum(state[1] for state in before if state) > _LIMIT:
         yield None
         return
-    _sweep(Path(tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(
-        prefix=f"{_PREFIX}copy-{os.getpid()}-", ignore_cleanup_errors=True
-    ) as folder:
+    with scratch_folder() as folder:
         try:
             for file in files:
-                shutil.copyfile(file, Path(folder, file.name))
+                shutil.copyfile(file, folder / file.name)
         except OSError:
             yield None
             return
         is_exact = [file_state(file) for file in files] == before
-        yield Path(folder, files[0].name) if is_exact else None
-
-
-def _sweep(folder: Path) -> None:
-    """Remove copies of this user's processes that do not live any more."""
-    try:
-        left = [path for path in folder.iterdir() if _LEFT.fullmatch(path.name)]
-    except OSError:
-        return
-    for path in left:
-        match = _LEFT.fullmatch(path.name)
-        try:
-            if match and path.lstat().st_uid == os.getuid():
-                os.kill(int(match[1]), 0)
-        except ProcessLookupError:
-            shutil.rmtree(path, ignore_errors=True)
-        except (OSError, OverflowError):
-            continue
+        yield folder / files[0].name if is_exact else None
