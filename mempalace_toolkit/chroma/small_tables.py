@@ -6,15 +6,11 @@ the same columns, which somebody renamed or made.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mempalace_toolkit.chroma.schema import TABLES
-
-SEGMENT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-"""What names a collection, a segment and the folder of one; nothing else ever becomes a path."""
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "tenants": ("id",),

@@ -7,21 +7,20 @@ together from the indexes over it.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 
 from mempalace_toolkit.chroma.settings import METADATA_NAMES
+from mempalace_toolkit.palace.segment_names import SEGMENT_NAME
 from mempalace_toolkit.sqlite.values import Value
 
 Row = list[Value]
 
 DOCUMENT = "chroma:document"
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SCOPES = ("VECTOR", "METADATA", "RECORD", "SQLITE")
 
 
 def _uuid(value: Value) -> bool:
-    return isinstance(value, str) and _UUID.fullmatch(value) is not None
+    return isinstance(value, str) and SEGMENT_NAME.fullmatch(value) is not None
 
 
 def _is_sequence(value: Value) -> bool:

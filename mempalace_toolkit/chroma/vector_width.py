@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from mempalace_toolkit.chroma.small_tables import SEGMENT_ID, quoted
+from mempalace_toolkit.chroma.small_tables import quoted
+from mempalace_toolkit.palace.segment_names import SEGMENT_NAME
 
 _OFFSETS = struct.Struct("<QQQ")
 _AT, _LABEL = 28, 8
@@ -28,7 +29,7 @@ def vector_width(
 
 
 def _of_index(palace: Path, segment: str) -> int | None:
-    if not SEGMENT_ID.fullmatch(segment):
+    if not SEGMENT_NAME.fullmatch(segment):
         return None
     try:
         with (palace / segment / "header.bin").open("rb") as file:

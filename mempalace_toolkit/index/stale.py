@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mempalace_toolkit.index.check.check import check_palace
 from mempalace_toolkit.index.evidence.findings import Finding
-from mempalace_toolkit.index.evidence.folders import SEGMENT_NAME
 from mempalace_toolkit.index.quarantine.folders import STAMP, UNSAFE_KINDS, set_aside
 from mempalace_toolkit.palace.location import DATABASE, PalaceLocation
+from mempalace_toolkit.palace.segment_names import SEGMENT_NAME
 
 STALE_KINDS = frozenset(
     {"ids_missing", "ids_ghost", "watermark_ahead", "watermarks_disordered", "sequence_reused"}

@@ -207,8 +207,16 @@ def test_what_mempalace_set_aside_is_listed_and_what_is_not_a_quarantine_is_not(
 ) -> None:
     for suffix in ("drift-20250101-000000", "corrupt-20241231-235959", "bak", "drift-soon"):
         (victim.palace / f"{victim.segment.name}.{suffix}").mkdir()
-    listed = [(one.reason, one.stamp) for one in list_quarantined(victim.palace)]
-    assert listed == [("corrupt", "20241231-235959"), ("drift", "20250101-000000")]
+    found = list_quarantined(victim.palace)
+    assert [(one.reason, one.stamp) for one in found] == [
+        ("corrupt", "20241231-235959"),
+        ("drift", "20250101-000000"),
+        ("drift", "soon"),
+    ]
+    assert [one.moment() is None for one in found] == [False, False, True]
+    findings = check_palace(location(victim))
+    told = {one.segment for one in findings if one.kind == "segment_quarantined"}
+    assert told == {one.folder.name for one in found}
     assert list_quarantined(victim.palace / "nowhere") == ()
 
 

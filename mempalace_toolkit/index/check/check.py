@@ -26,9 +26,10 @@ from mempalace_toolkit.index.check.moment import LOOKS, at_one_moment
 from mempalace_toolkit.index.check.rules import CHECKS
 from mempalace_toolkit.index.evidence.evidence import Evidence
 from mempalace_toolkit.index.evidence.findings import Finding
-from mempalace_toolkit.index.evidence.folders import SEGMENT_NAME, find_strays, segment_folders
+from mempalace_toolkit.index.evidence.folders import find_strays, segment_folders
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.palace.open_elsewhere import may_be_open_elsewhere
+from mempalace_toolkit.palace.segment_names import SEGMENT_NAME
 
 _LOOKED_AT_IN_WHOLE = 192 << 20
 _WRITING_SECONDS = 0.5  # chromadb writes the five files of an index one after another

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mempalace_toolkit.errors import DamageLeftError
 from mempalace_toolkit.index.evidence.findings import Finding
-
-_UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-SEGMENT_NAME = re.compile(_UUID)
-QUARANTINED_NAME = re.compile(rf"({_UUID})\.(drift|corrupt)-.+")
+from mempalace_toolkit.palace.segment_names import QUARANTINED_NAME, SEGMENT_NAME
 
 
 def segment_path(palace: Path, segment: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from typing import Literal
 from mempalace_toolkit.errors import UsageError
 from mempalace_toolkit.files.exchange import exchange, sync_folder
 from mempalace_toolkit.index.quarantine.note import noted
+from mempalace_toolkit.palace.segment_names import QUARANTINED_NAME
 
 Reason = Literal["drift", "corrupt"]
 
@@ -33,13 +33,12 @@ UNSAFE_KINDS = frozenset(
 """What kills chromadb, or has it overwrite what is left, when it opens such a segment."""
 
 STAMP = "%Y%m%d-%H%M%S"
-_UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_NAME = re.compile(rf"({_UUID})\.(drift|corrupt)-(\d{{8}}-\d{{6}}.*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A segment folder that was set aside. `stamp` is local time as YYYYMMDD-HHMMSS.
+    """A segment folder that was set aside. `stamp` is local time as YYYYMMDD-HHMMSS,
+    or what a person wrote in its place.
 
     `size` is bytes on the disk; a sparse file counts what it takes, not what it claims.
     `kinds` are the findings for which a repair replaced it, None where no repair did.
@@ -94,7 +93,7 @@ def list_quarantined(palace: Path) -> tuple[Quarantined, ...]:
         return ()
     found = []
     for folder in palace.iterdir():
-        match = _NAME.fullmatch(folder.name)
+        match = QUARANTINED_NAME.fullmatch(folder.name)
         if match and folder.is_dir() and not folder.is_symlink():
             size, kinds = _bytes_taken(folder), noted(folder)
             found.append(Quarantined(folder, match[1], match[2], match[3], size, kinds))
@@ -111,7 +110,7 @@ def quarantined_path(palace: Path, name: str) -> tuple[Path, str]:
     Restoring one gives those beside it the segment's new id: one that had this name before is
     known by the rest of its name.
     """
-    match = _NAME.fullmatch(name)
+    match = QUARANTINED_NAME.fullmatch(name)
     found = list_quarantined(palace) if match else ()
     suffix = name[len(match[1]) :] if match else ""
     alike = [one for one in found if one.folder.name.removeprefix(one.segment) == suffix]

@@ -27,7 +27,8 @@ from mempalace_toolkit.index.check.database.small_tables import (
     is_mark,
     is_queue_setting,
 )
-from mempalace_toolkit.index.evidence.folders import QUARANTINED_NAME, SEGMENT_NAME, segment_folders
+from mempalace_toolkit.index.evidence.folders import segment_folders
+from mempalace_toolkit.palace.segment_names import QUARANTINED_NAME, SEGMENT_NAME
 
 _NAMES = ("mempalace_drawers", "mempalace_closets")
 

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from mempalace_toolkit.chroma.records import QueueEntry
 from mempalace_toolkit.chroma.segment.files import read_segment
 from mempalace_toolkit.index.evidence.evidence import replay
-from mempalace_toolkit.index.evidence.folders import SEGMENT_NAME
 from mempalace_toolkit.index.recovery.tables import Recovery
 from mempalace_toolkit.index.recovery.transfer import Account, transfer
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.segment_names import SEGMENT_NAME
 from mempalace_toolkit.sqlite.pages import PageFile
 from mempalace_toolkit.sqlite.values import PageError
 

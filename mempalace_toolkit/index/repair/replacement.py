@@ -23,10 +23,10 @@ from pathlib import Path
 from mempalace_toolkit.chroma.database import open_database
 from mempalace_toolkit.errors import MempalaceError
 from mempalace_toolkit.files.exchange import sync_folder, sync_tree
-from mempalace_toolkit.index.evidence.folders import QUARANTINED_NAME, SEGMENT_NAME
 from mempalace_toolkit.index.quarantine.folders import list_quarantined
 from mempalace_toolkit.index.quarantine.note import note_replaced
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.segment_names import QUARANTINED_NAME, SEGMENT_NAME
 
 NOTE = ".mempalace-toolkit-replaces.json"
 _NOTE_BYTES = 1 << 16

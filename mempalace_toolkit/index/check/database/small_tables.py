@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from mempalace_toolkit.chroma.collection_settings import is_configuration, is_schema
-from mempalace_toolkit.chroma.small_tables import SEGMENT_ID, DatabaseRows, Record
+from mempalace_toolkit.chroma.small_tables import DatabaseRows, Record
 from mempalace_toolkit.index.evidence.findings import Finding
+from mempalace_toolkit.palace.segment_names import SEGMENT_NAME
 
 TENANT = "default_tenant"
 DATABASE = "default_database"
@@ -135,7 +136,7 @@ def is_queue_setting(text: object) -> bool:
 
 def is_identity(value: object) -> bool:
     """Whether it is a UUID as chromadb writes it."""
-    return isinstance(value, str) and SEGMENT_ID.fullmatch(value) is not None
+    return isinstance(value, str) and SEGMENT_NAME.fullmatch(value) is not None
 
 
 def is_mark(value: object) -> bool:
