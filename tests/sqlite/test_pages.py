@@ -14,15 +14,18 @@ from mempalace_toolkit.sqlite.walk import Walk
 Rows = list[tuple[int, str, bytes | None]]
 
 
-def written(path: Path, page_size: int, reserved: int = 0) -> Rows:
+def written(path: Path, page_size: int) -> Rows:
     """A table and an index whose rows run over onto other pages, and what is in them."""
     dice = random.Random(page_size)
-    lengths = [0, 1, 60, page_size // 4 - 40, page_size - 36, page_size - 35, page_size - 34]
-    lengths += [dice.randrange(6 * page_size) for _ in range(150)]
+    lengths = [0, 1, 60, *(dice.randrange(6 * page_size) for _ in range(100))]
     rows: Rows = [
         (number + 1, "".join(dice.choices("aö鷺🪶 ", k=size)), dice.randbytes(size // 3) or None)
         for number, size in enumerate(lengths)
     ]
+    about_a_page = range(page_size - 60, page_size - 25)  # where a row begins to run over
+    about_a_fourth = range(page_size // 4 - 40, page_size // 4 - 10)  # where an entry does
+    for number, size in enumerate([*about_a_page, *about_a_fourth], len(rows) + 1):
+        rows.append((number, "x" * size, None))
     with sqlite3.connect(path) as database:
         database.execute(f"pragma page_size = {page_size}")
         database.execute("create table held (id integer primary key, said text, kept blob)")
