@@ -102,9 +102,6 @@ def heal(palace: PalaceLocation, home: Path, model: Model) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("exchange", ["with", "without"])
 @pytest.mark.parametrize("name", SCENES)
-@pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 4))]
-)
 def test_a_kill_at_any_moment_is_healed_without_loss(
     palace: Copy,
     made: Callable[[str], Path],
