@@ -23,4 +23,4 @@ def test_a_busy_palace_is_told_also_where_its_index_is_damaged(
     monkeypatch.setattr(pipeline, "keep_sound", damaged)
     nothing: Any = None
     with pytest.raises(PalaceBusyError, match=r"held by PID 7.*the index is damaged"):
-        pipeline.file_and_check(nothing, nothing, nothing, nothing, nothing)
+        pipeline.file_and_check(nothing, nothing, nothing, nothing, nothing, [])

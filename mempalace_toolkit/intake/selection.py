@@ -252,7 +252,9 @@ def _selected(
             or ref.id in scope.unmined
         )
     ]
-    chosen = {ref.id for ref in pending[: selection.limit]}
+    # Where none has anything new, the newest are shown as what they are.
+    taken = pending or [ref for ref in newest if not selection.refuses(ref)]
+    chosen = {ref.id for ref in taken[: selection.limit]}
     return [ref for ref in refs if ref.id in chosen]
 
 

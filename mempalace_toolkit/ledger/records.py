@@ -240,12 +240,16 @@ class Ledger(LedgerFile):
         return dict(rows)
 
     def pages_to_mine(self, palace: str) -> list[tuple[str, str]]:
-        """Folder and path of the pages that `palace` lacks or has in another state."""
+        """Folder and path of the pages that `palace` lacks or has in another state.
+
+        Those of the session that was active last come first.
+        """
         rows = self._db.execute(
             "select p.folder, p.path from pages p"
             " left join mined m on m.palace = ? and m.path = p.path"
+            " left join sessions s on s.agent = p.agent and s.id = p.session"
             " where not p.retired and (m.path is null or m.mtime_ms != p.mtime_ms)"
-            " order by p.path",
+            " order by s.updated desc, p.session, p.number",
             [palace],
         )
         return list(rows)

@@ -44,12 +44,17 @@ class MempalaceCommand:
 
 @dataclass(frozen=True, slots=True)
 class MempalaceJob:
-    """One call: `mine` files a folder's pages into a wing, `sync` drops what it ignores."""
+    """One call: `mine` files a folder's pages into a wing, `sync` drops what it ignores.
+
+    `pages` are the names of those to file, in this order, by our own MemPalace; without names
+    it files all that are new. Another MemPalace does so in any case.
+    """
 
     action: Literal["mine", "sync"]
     folder: Path
     wing: str
     label: str
+    pages: tuple[str, ...] = ()
 
     def arguments(self, palace: Path) -> list[str]:
         """The command line after `mempalace`."""
@@ -173,7 +178,8 @@ def _run_batch(jobs: Sequence[MempalaceJob], setting: ChildSetting) -> list[JobR
     reader, writer = os.pipe()
     vectors = str(setting.vectors or "")
     argv = [*OWN_PYTHON, "-m", "mempalace_toolkit.mining.child", str(writer), vectors]
-    task = json.dumps([job.arguments(setting.palace) for job in jobs]).encode()
+    calls = [{"arguments": job.arguments(setting.palace), "pages": job.pages} for job in jobs]
+    task = json.dumps(calls).encode()
     try:
         child = _Child(argv, task, setting, (writer,))
     finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -60,10 +60,13 @@ def look_at_palace(ledger: Ledger, palace: PalaceLocation, spool: Path) -> None:
 
 
 def mine_folders(
-    filing: Filing, folders: Iterable[str], heal: Callable[[], None]
+    filing: Filing, folders: Iterable[tuple[str, Sequence[str]]], heal: Callable[[], None]
 ) -> list[JobResult]:
-    """Mine each folder into its wing. After a crash: heal, then the rest, then once more it."""
-    pending = [job_for(filing, folder, "mine") for folder in folders]
+    """Mine each folder's pages, those that are named or all, into its wing.
+
+    After a crash: heal, then the rest, then once more it.
+    """
+    pending = [job_for(filing, folder, "mine", names) for folder, names in folders]
     crashed: list[MempalaceJob] = []
     done: list[JobResult] = []
     while pending:
@@ -104,10 +107,12 @@ def show_orphans_again(filing: Filing) -> set[str]:
     return folders
 
 
-def job_for(filing: Filing, folder: str, action: Literal["mine", "sync"]) -> MempalaceJob:
+def job_for(
+    filing: Filing, folder: str, action: Literal["mine", "sync"], pages: Sequence[str] = ()
+) -> MempalaceJob:
     """The call of MemPalace that is about one folder of the spool."""
     label, _, wing = folder.partition("/")
-    return MempalaceJob(action, filing.spool / folder, wing, label)
+    return MempalaceJob(action, filing.spool / folder, wing, label, tuple(pages))
 
 
 def folder_of(job: MempalaceJob) -> str:

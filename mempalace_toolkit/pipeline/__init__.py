@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import IO
 
@@ -22,6 +24,7 @@ from mempalace_toolkit.mining.filing import look_at_palace
 from mempalace_toolkit.palace.server import server_of
 from mempalace_toolkit.palace.toolkit_lock import held_by, mempalace_holder, palace_lock
 from mempalace_toolkit.pipeline.ahead import embed_ahead, forget_vectors
+from mempalace_toolkit.pipeline.batches import Batch, plan_batches, waiting_pages
 from mempalace_toolkit.pipeline.filing import file_pages
 from mempalace_toolkit.pipeline.index_health import keep_sound, prune_replaced, repair_setting
 from mempalace_toolkit.pipeline.outlook import look_ahead
@@ -96,16 +99,18 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
             with timed(report, "pages"):
                 write_pages(store, ledger, request, observer, report)
         store.close()  # an open read transaction keeps opencode's -wal from being reset
-        if not fast and request.server is None:
-            embed_ahead(ledger, request, observer, report, (lock, log))
-        try:
-            keep_sound(request, observer, report)  # before chromadb opens it
-            if not fast:
-                file_and_check(ledger, request, observer, report, (lock, log))
-            prune_replaced(request, report)
-            forget_vectors(request)  # all is filed
-        except ToolkitError as error:
-            report.error = error
+        batches = [] if fast else plan_batches(waiting_pages(ledger, request), request)
+        with telling_how_far(ledger, request, sum(map(len, batches))):
+            if batches and request.server is None:
+                embed_ahead(ledger, request, observer, report, (lock, log), batches[0])
+            try:
+                keep_sound(request, observer, report)  # before chromadb opens it
+                if not fast:
+                    file_and_check(ledger, request, observer, report, (lock, log), batches)
+                prune_replaced(request, report)
+                forget_vectors(request)  # all is filed
+            except ToolkitError as error:
+                report.error = error
         look_at_palace(ledger, palace, request.spool)
         if report.error is None and not left_unread(report) and not request.selection.narrowed:
             with ledger.writing():
@@ -144,19 +149,39 @@ def _beside_server(request: RunRequest) -> RunRequest:
     return replace(request, server=server.process, repair="never")
 
 
+@contextmanager
+def telling_how_far(ledger: Ledger, request: RunRequest, total: int) -> Iterator[None]:
+    """Have an interruption say how much of the `total` pages is filed, for the person who asked."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        with suppress(ToolkitError):
+            if request.server is None:
+                roll_back_journal(request.palace)
+            look_at_palace(ledger, request.palace, request.spool)
+            filed = max(0, total - len(waiting_pages(ledger, request)))
+            if total:
+                interruption.add_note(
+                    f"{filed:,} of {total:,} new pages are filed and can be searched; "
+                    "the next run files the rest"
+                )
+        raise
+
+
 def file_and_check(
     ledger: Ledger,
     request: RunRequest,
     observer: Observer,
     report: RunReport,
     held: tuple[int, IO[bytes]],
+    batches: Sequence[Batch],
 ) -> None:
     """Bring the palace up to the spool, and then, however that ended, check its index.
 
     Of two failures the first is raised, and it tells the second too.
     """
     try:
-        file_pages(ledger, request, observer, report, held)
+        file_pages(ledger, request, observer, report, held, batches)
     except ToolkitError as first:
         try:
             keep_sound(request, observer, report, mined=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -14,6 +13,7 @@ from mempalace_toolkit.mining.ahead import AheadSetting, embed_pages
 from mempalace_toolkit.mining.filing import key_of, look_at_palace
 from mempalace_toolkit.model.ensure import ensure
 from mempalace_toolkit.palace.toolkit_lock import palace_released
+from mempalace_toolkit.pipeline.batches import Batch
 from mempalace_toolkit.pipeline.request import RunRequest, timed
 from mempalace_toolkit.report.values import Observer, RunReport
 
@@ -27,12 +27,15 @@ def embed_ahead(
     observer: Observer,
     report: RunReport,
     held: tuple[int, IO[bytes]],
+    batch: Batch,
+    text: str = "embedding drawers",
 ) -> None:
-    """Embed what will be mined, and hold the palace again. Raises PalaceBusyError, ModelError.
+    """Embed the pages that will be mined next, and hold the palace again.
 
-    The palace is free meanwhile: what another run does to it is seen when it is held again.
+    Raises PalaceBusyError, ModelError. The palace is free meanwhile: what another run does to
+    it is seen when it is held again.
     """
-    pages = _worthwhile(ledger, request)
+    pages = _worthwhile(request, batch)
     if not pages:
         return
     with timed(report, "model"):
@@ -45,7 +48,7 @@ def embed_ahead(
         environment=request.environment,
         log=log,
         stall_seconds=request.stall,
-        on_total=lambda total: observer.stage("embedding drawers", total),
+        on_total=lambda total: observer.stage(text, total),
         on_step=observer.advance,
     )
     palace = request.palace
@@ -69,20 +72,11 @@ def forget_vectors(request: RunRequest) -> None:
     shutil.rmtree(vectors_folder(request), ignore_errors=True)
 
 
-def _worthwhile(ledger: Ledger, request: RunRequest) -> list[Path]:
+def _worthwhile(request: RunRequest, batch: Batch) -> list[Path]:
     """The pages to embed ahead: none where they are few, or where MemPalace is not our own."""
     palace = request.palace
     own = request.mempalace is None and palace.has_hnsw_index
     if not own or palace.embedding_model != "minilm":
         return []
-    labels = (request.agent, f"{request.agent}-subagent")
-    pages = [
-        request.spool / path
-        for folder, path in ledger.pages_to_mine(key_of(palace))
-        if folder.partition("/")[0] in labels
-    ]
-    size = 0
-    for page in pages:
-        with suppress(OSError):
-            size += page.stat().st_size
-    return pages if size >= LEAST_BYTES else []
+    size = sum(page.size for page in batch)
+    return [request.spool / page.path for page in batch] if size >= LEAST_BYTES else []

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
 from mempalace_toolkit.chroma.contents import count_drawers, filed_since
-from mempalace_toolkit.errors import MempalaceError, PalaceBusyError
+from mempalace_toolkit.errors import MempalaceError, PalaceBusyError, ToolkitError
 from mempalace_toolkit.files.private import disk_full, no_room
 from mempalace_toolkit.intake.missing_pages import clear_unrecorded
 from mempalace_toolkit.ledger.records import Ledger
@@ -22,8 +22,9 @@ from mempalace_toolkit.mining.filing import (
 from mempalace_toolkit.mining.retire import drop_retired
 from mempalace_toolkit.model.ensure import ensure
 from mempalace_toolkit.palace.toolkit_lock import mempalace_holder
-from mempalace_toolkit.pipeline.ahead import vectors_folder
-from mempalace_toolkit.pipeline.index_health import heal_after_crash
+from mempalace_toolkit.pipeline.ahead import embed_ahead, vectors_folder
+from mempalace_toolkit.pipeline.batches import Batch, can_split, plan_rounds, waiting_pages
+from mempalace_toolkit.pipeline.index_health import heal_after_crash, keep_sound
 from mempalace_toolkit.pipeline.request import RunRequest, timed
 from mempalace_toolkit.report.values import Observer, RunReport, SessionLine, WingLine
 
@@ -34,8 +35,12 @@ def file_pages(
     observer: Observer,
     report: RunReport,
     held: tuple[int, IO[bytes]],
+    batches: Sequence[Batch],
 ) -> None:
-    """Bring the palace up to the spool. Raises when something is left undone."""
+    """Bring the palace up to the spool, batch by batch. Raises when something is left undone.
+
+    The first batch is embedded by now.
+    """
     palace, key = request.palace, key_of(request.palace)
     before = count_drawers(palace)
     report.drawers_before = report.drawers_after = before.drawers
@@ -70,17 +75,62 @@ def file_pages(
         look_at_palace(ledger, palace, request.spool)
         folders = _folders_to_mine(ledger, request)
         clear_unrecorded(ledger, request.spool, key, folders)
-        observer.stage("filing pages", sum(folders.values()))
-        results = mine_folders(filing, folders, healed)
-        look_at_palace(ledger, palace, request.spool)
-        if request.server is None and (again := show_orphans_again(filing)):
-            results += mine_folders(filing, again, healed)
+    results, stopped = _file_batches(filing, request, observer, report, held, batches, healed)
+    with timed(report, "mine"):
+        if stopped is None and request.server is None and (again := show_orphans_again(filing)):
+            results += mine_folders(filing, ((folder, ()) for folder in sorted(again)), healed)
             look_at_palace(ledger, palace, request.spool)
-    failures.update(_lies(results, _folders_to_mine(ledger, request)))
+    if stopped is None:
+        failures.update(_lies(results, _folders_to_mine(ledger, request)))
     report.drawers_after = count_drawers(palace).drawers
     counts = filed_since(palace, before.mark) if palace.has_hnsw_index else None
     report.wings = _wing_lines(results, folders, counts, report.sessions)
     _raise_failures(request, results, failures)
+    if stopped is not None:
+        raise stopped
+
+
+def _file_batches(
+    filing: Filing,
+    request: RunRequest,
+    observer: Observer,
+    report: RunReport,
+    held: tuple[int, IO[bytes]],
+    batches: Sequence[Batch],
+    heal: Callable[[], None],
+) -> tuple[list[JobResult], ToolkitError | None]:
+    """Embed and mine each batch; how the calls ended, and what stopped the batches if anything.
+
+    Between two batches others may have the palace.
+    """
+    ledger, palace = filing.ledger, request.palace
+    results: list[JobResult] = []
+    total = sum(map(len, batches))
+    done = 0
+    for number, batch in enumerate(batches or [()]):
+        left = f", {done:,} of {total:,} pages can be searched by now" if number else ""
+        try:
+            if number:
+                text = f"embedding drawers{left}"
+                embed_ahead(ledger, request, observer, report, held, batch, text)
+                keep_sound(request, observer, report)
+            with timed(report, "mine"):
+                waiting = waiting_pages(ledger, request)
+                still = {page.path for page in waiting}
+                last = number + 1 >= len(batches)
+                now = waiting if last else [page for page in batch if page.path in still]
+                observer.stage(f"filing pages{left}", len(now))
+                split = can_split(request)
+                rounds = plan_rounds(now, split)
+                jobs = [job for some in rounds for job in some.items()]  # for one child
+                results += mine_folders(filing, jobs, heal)
+                look_at_palace(ledger, palace, request.spool)
+        except ToolkitError as error:
+            return results, error
+        done += len(now)
+        if any(result.code != 0 for result in results):
+            break
+    return results, None
 
 
 def _folders_to_mine(ledger: Ledger, request: RunRequest) -> dict[str, int]:
@@ -92,7 +142,8 @@ def _folders_to_mine(ledger: Ledger, request: RunRequest) -> dict[str, int]:
 
 def _lies(results: list[JobResult], left: Mapping[str, int]) -> dict[str, str]:
     """Folders that MemPalace said it had filed, of which the palace lacks pages."""
-    said = {folder_of(result.job) for result in results if result.code == 0}
+    failed = {folder_of(result.job) for result in results if result.code != 0}
+    said = {folder_of(result.job) for result in results if result.code == 0} - failed
     return {
         folder: f"{left[folder]} page(s) are not in the palace after a mine that said it had"
         " filed them"

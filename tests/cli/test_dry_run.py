@@ -144,7 +144,7 @@ def test_a_dry_run_counts_pages_and_estimates_drawers_and_time(
     assert "MemPalace 3." in sandbox.session("--dry-run").out
     done = sandbox.session("--json").json
     assert sum(wing["pages"] for wing in done["wings"]) == outlook["pages"]
-    assert abs(done["drawers"]["filed"] - outlook["drawers"]) <= 0.15 * outlook["drawers"]
+    assert abs(done["drawers"]["filed"] - outlook["drawers"]) <= 0.25 * outlook["drawers"]
     say(sandbox.opencode / "opencode.db", BASIC, 901, "And now?", "One more.")
     assert dry_run(sandbox).json["outlook"]["seconds_from"] == "last_runs"
 

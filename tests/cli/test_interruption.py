@@ -99,7 +99,7 @@ def test_a_run_ended_in_the_middle_of_mining_leaves_no_child_and_is_made_up_for(
         os.kill(process.pid, sent)  # as `timeout` does
     out, err = process.communicate(timeout=60)
     assert process.returncode == code, err
-    assert "made up for by the next run" in err
+    assert "the next run files the rest" in err
     assert "Traceback" not in err
     assert not is_alive(child)
     assert holders(sandbox) == []

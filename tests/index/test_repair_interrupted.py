@@ -43,7 +43,7 @@ def test_a_repair_ended_in_the_middle_leaves_no_child_and_the_next_one_repairs(
     os.kill(process.pid, sent)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, "Traceback" in err) == (code, False), err
-    assert "made up for by the next run" in err
+    assert "the next run finishes what was begun" in err
     wait_for(lambda: not any(map(is_alive, children)))
     again = repair(place, check_palace(place), bare.home)  # with the vectors' own model
     assert again.sound

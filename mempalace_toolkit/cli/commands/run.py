@@ -63,7 +63,8 @@ def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str
             typer.Option(metavar="DATE", help="Only sessions active since: 2026-11-01, 7d, 12h."),
         ] = None,
         limit: Annotated[
-            int | None, typer.Option(metavar="N", min=1, help="At most N sessions, newest first.")
+            int | None,
+            typer.Option(metavar="N", min=1, help="The newest N that have something new."),
         ] = None,
         session: Annotated[
             str | None, typer.Option(metavar="ID", help="Only this session.")

@@ -28,6 +28,11 @@ class _LimitReached(KeyboardInterrupt):
     """The time limit came."""
 
 
+def notes_of(interruption: BaseException) -> list[str]:
+    """What the work noted of how far it had come."""
+    return list(getattr(interruption, "__notes__", ()))
+
+
 def obey_sigterm() -> None:
     """From now on SIGTERM ends this process as Ctrl-C does.
 
@@ -63,7 +68,7 @@ def limited_to(seconds: int) -> Iterator[None]:
         yield
     except _LimitReached as reached:
         raise TimeLimitError(
-            f"the time limit of {seconds} s was reached",
+            "; ".join([f"the time limit of {seconds} s was reached", *notes_of(reached)]),
             "what was begun is made up for by the next run; --time-limit SECONDS gives it longer",
         ) from reached
     finally:

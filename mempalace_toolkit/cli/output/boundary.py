@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from mempalace_toolkit.cli.context.interruption import Terminated, obey_sigterm
+from mempalace_toolkit.cli.context.interruption import Terminated, notes_of, obey_sigterm
 from mempalace_toolkit.errors import (
     SCHEMA_VERSION,
     ToolkitError,
@@ -67,7 +67,8 @@ def end_with(command: str, as_json: bool, verbose: int, work: Callable[[], int])
         return _tell_failure(command, as_json, verbose, error)
     except KeyboardInterrupt as interruption:
         ended = "ended by SIGTERM" if isinstance(interruption, Terminated) else "interrupted"
-        tell(f"{command}: {ended}; what was begun is made up for by the next run")
+        told = "; ".join(notes_of(interruption)) or "the next run finishes what was begun"
+        tell(f"{command}: {ended}; {told}")
         return exit_of_interruption(interruption)
     except BrokenPipeError:
         _give_up_stdout()
