@@ -1,6 +1,6 @@
 """Every failure this project expects, with its exit code, its remedy and its JSON form.
 
-Exit codes follow sysexits(3) where it has a fitting one; 1 is left for bugs.
+Exit codes follow sysexits(3) where it has a fitting one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ DAMAGED_REMEDY = "mempalace-toolkit repair --dry-run shows what can be done"
 SCHEMA_VERSION = 1
 """The version of every JSON answer."""
 
-Status = Literal["ok", "noop", "damaged", "busy", "failed"]
+Status = Literal["ok", "noop", "damaged", "busy", "interrupted", "failed"]
 """How a command ended, in one word."""
 
 
@@ -21,7 +21,6 @@ class ExitCode(IntEnum):
     """What a command's exit status means. Documented in README.md; a test compares them."""
 
     OK = 0
-    BUG = 1
     USAGE = 2
     DAMAGED = 65
     STORE = 66
@@ -39,7 +38,7 @@ class ToolkitError(Exception):
     """
 
     kind = "error"
-    exit_code = ExitCode.BUG
+    exit_code: int = ExitCode.MEMPALACE
     retryable = False
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -59,6 +58,8 @@ class ToolkitError(Exception):
 
 def error_status(error: ToolkitError) -> Status:
     """The one word for a command that ended with `error`."""
+    if isinstance(error, InterruptedRunError):
+        return "interrupted"
     named: dict[int, Status] = {ExitCode.DAMAGED: "damaged", ExitCode.BUSY: "busy"}
     return named.get(error.exit_code, "failed")
 
@@ -68,6 +69,12 @@ class UsageError(ToolkitError):
 
     kind = "usage"
     exit_code = ExitCode.USAGE
+
+
+class ConflictError(UsageError):
+    """The command line is valid, and what is there stands against it."""
+
+    kind = "conflict"
 
 
 class NoPalaceError(UsageError):
@@ -165,3 +172,21 @@ class ConfigurationError(ToolkitError):
 
     kind = "configuration"
     exit_code = ExitCode.CONFIGURATION
+
+
+class BugError(ToolkitError):
+    """Something that the toolkit did not expect: a fault of its own (EX_SOFTWARE)."""
+
+    kind = "bug"
+    exit_code = ExitCode.MEMPALACE
+
+
+class InterruptedRunError(ToolkitError):
+    """A signal ended the command; its exit status is 128 and the signal's number."""
+
+    kind = "interrupted"
+    retryable = True
+
+    def __init__(self, message: str, hint: str, exit_code: int) -> None:
+        super().__init__(message, hint)
+        self.exit_code = exit_code

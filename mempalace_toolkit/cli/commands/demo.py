@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from mempalace_toolkit.cli.context.environment import Surroundings
-from mempalace_toolkit.cli.output.boundary import print_json, tell
+from mempalace_toolkit.cli.output.boundary import print_answer, tell
 from mempalace_toolkit.cli.output.hits_text import hits_text
 from mempalace_toolkit.cli.output.progress import progress_for
 from mempalace_toolkit.errors import ExitCode, MempalaceError, UsageError
@@ -75,8 +75,9 @@ def _demonstrate(surroundings: Surroundings, folder: Path, as_json: bool) -> int
                 print(f"\nQ: {question}\n\n{hits_text(hits, str(palace.path), width)}\n")
     wrong = [str(answer["question"]) for answer in answers if not answer["right"]]
     if as_json:
-        done = {"version": 1, "command": NAME, "status": "failed" if wrong else "ok"}
-        print_json({**done, "runs": reports, "answers": answers, "error": None})
+        error = MempalaceError(f"a wrong hit for: {'; '.join(wrong)}") if wrong else None
+        own = {"runs": reports, "answers": answers}
+        print_answer(NAME, "ok", own, palace=str(palace.path), error=error)
     if wrong:
         tell(f"{NAME}: a wrong hit for: {'; '.join(wrong)}")
         return ExitCode.MEMPALACE

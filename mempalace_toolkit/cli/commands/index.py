@@ -17,7 +17,7 @@ from mempalace_toolkit.cli.context.palace_options import (
     Yes,
     index_request,
 )
-from mempalace_toolkit.cli.output.boundary import agreed, end_with, print_json, tell
+from mempalace_toolkit.cli.output.boundary import agreed, end_with, print_answer, tell
 from mempalace_toolkit.errors import (
     ConsentError,
     DamageLeftError,
@@ -57,11 +57,8 @@ def check(
         seconds = time.monotonic() - begun
         error = _damage(report)
         if as_json:
-            told: dict[str, object] = {
-                "palace": str(request.palace.path),
-                "seconds": {"check": round(seconds, 3)},
-            }
-            print_json(_answer("check", "ok", error, told, report))
+            own = {"seconds": {"check": round(seconds, 3)}, "index": report.as_json()}
+            print_answer(request.command, "ok", own, error=error)
         else:
             _show(report, request.palace)
             if report.counted and not error:
@@ -198,34 +195,17 @@ def _end(
     error: ToolkitError | None = None,
 ) -> int:
     if as_json:
-        told: dict[str, object] = {
-            "palace": str(request.palace.path),
+        own = {
             "plan": plan.as_json(),
             "repair": result.as_json() if result else None,
+            "index": report.as_json(),
         }
         status = "noop" if plan.grade == "nothing" else "ok"
-        print_json(_answer("repair", status, error, told, report))
+        print_answer(request.command, status, own, error=error)
     if error:
         tell(f"{NAME} repair: {error.message}")
         tell(f"  {error.hint}")
     return error.exit_code if error else ExitCode.OK
-
-
-def _answer(
-    command: str,
-    status: str,
-    error: ToolkitError | None,
-    told: dict[str, object],
-    report: IndexReport,
-) -> dict[str, object]:
-    return {
-        "version": 1,
-        "command": f"{NAME} {command}",
-        "status": error_status(error) if error else status,
-        **told,
-        "index": report.as_json(),
-        "error": error.as_json() if error else None,
-    }
 
 
 def _damage(report: IndexReport) -> DamageLeftError | None:

@@ -19,12 +19,11 @@ from mempalace_toolkit.cli.context.palace_options import (
     index_request,
     with_budget,
 )
-from mempalace_toolkit.cli.output.boundary import agreed, end_with, print_json, tell
+from mempalace_toolkit.cli.output.boundary import agreed, end_with, print_answer, tell
 from mempalace_toolkit.errors import (
     ConsentError,
     ExitCode,
     ToolkitError,
-    error_status,
 )
 
 if TYPE_CHECKING:
@@ -228,6 +227,4 @@ def megabytes(size: int) -> str:
 def _print_answer(
     command: str, status: str, told: dict[str, object], error: ToolkitError | None = None
 ) -> None:
-    ended = error_status(error) if error else status
-    head = {"version": 1, "command": f"{COMMAND} {command}", "status": ended}
-    print_json({**head, **told, "error": error.as_json() if error else None})
+    print_answer(f"{COMMAND} {command}", status, told, error=error)

@@ -14,6 +14,7 @@ import typer
 
 from mempalace_toolkit import __version__
 from mempalace_toolkit.cli.context.interruption import limited_to
+from mempalace_toolkit.cli.context.known import remember
 from mempalace_toolkit.cli.context.palace_options import named
 from mempalace_toolkit.cli.context.session_choices import (
     AgentCommand,
@@ -22,14 +23,17 @@ from mempalace_toolkit.cli.context.session_choices import (
     request_of,
 )
 from mempalace_toolkit.cli.context.untyped_values import QuickCommand
-from mempalace_toolkit.cli.output.boundary import end_with, print_json, run_app, tell
+from mempalace_toolkit.cli.output.boundary import end_with, print_answer, run_app, tell
 from mempalace_toolkit.errors import ExitCode, StoreUnreadableError, UsageError
 
 if TYPE_CHECKING:
     from mempalace_toolkit.cli.context.environment import Surroundings
     from mempalace_toolkit.pipeline import RunRequest
-    from mempalace_toolkit.report.values import RunReport
+    from mempalace_toolkit.report.values import RunReport, SessionLine
     from mempalace_toolkit.sessions.model import Store
+
+FEW_LINES = 10
+"""So many sessions, wings and findings are listed with `--summary`."""
 
 LONGEST_LIMIT = 10_000_000
 """Seconds of a time limit: some 115 days, which every timer takes."""
@@ -47,6 +51,12 @@ def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str
             bool, typer.Option("--dry-run", help="List what would happen; write nothing.")
         ] = False,
         as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+        summary: Annotated[
+            bool, typer.Option("--summary", help="With --json: all counts, and short lists.")
+        ] = False,
+        progress: Annotated[
+            bool, typer.Option("--progress", help="With --json: progress on stderr, as JSON lines.")
+        ] = False,
         palace: Annotated[
             Path | None,
             typer.Option(metavar="DIR", parser=named, help="Another palace than MemPalace's."),
@@ -95,7 +105,7 @@ def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str
             int, typer.Option("-v", "--verbose", count=True, help="More on stderr.")
         ] = 0,
         quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Less on stderr.")] = False,
-        version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+        version: Annotated[bool, typer.Option("--version", "-V", help="Show the version.")] = False,
     ) -> None:
         if version:
             print(f"{name} {__version__}")
@@ -103,6 +113,8 @@ def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str
         choices = Choices(
             dry_run=dry_run,
             as_json=as_json,
+            summary=summary,
+            progress=progress,
             palace=palace,
             store=store,
             wing=wing,
@@ -157,6 +169,7 @@ def _reported(
 ) -> RunReport:
     """Open the store and run or survey."""
     request = request_of(command, choices, surroundings)
+    remember(palace=str(request.palace.path))
     with closing(command.open_store(places)) as store:
         report = _survey_or_run(store, request, choices, surroundings)
     if choices.session and not report.sessions and report.error is None:
@@ -186,9 +199,10 @@ def _survey_or_run(
     moment = datetime.fromtimestamp(surroundings.now_ms / 1000, UTC)
     name = f"{moment:%Y%m%dT%H%M%S}-{request.command}.log"
     path, log = open_log(surroundings.state / "logs", name)
+    remember(log=str(path))
     shown = echoed(log) if choices.verbose else log
     quiet = choices.quiet or choices.as_json or choices.verbose > 0
-    with log, progress_for(quiet) as progress:
+    with log, progress_for(quiet, as_lines=choices.as_json and choices.progress) as progress:
         report = pipeline.run(store, request, progress, shown)
     report.log = str(path)
     return report
@@ -201,11 +215,17 @@ def _nothing_to_do(command: AgentCommand, choices: Choices, surroundings: Surrou
     if choices.as_json:
         palace = surroundings.palace(choices.palace, surroundings.configuration())
         report = RunReport(command.name, str(palace.path), searched=searched)
-        print_json(report.as_json([]))
+        _print_report(report, [], choices)
     elif not choices.quiet:
         print(f"Nothing to do: no {command.agent} sessions on this machine. Looked at:")
         print("\n".join(f"  {place}" for place in searched))
     return ExitCode.OK
+
+
+def _print_report(report: RunReport, listed: Sequence[SessionLine], choices: Choices) -> None:
+    own = report.as_json(listed, FEW_LINES if choices.summary else None)
+    palace, error, log = report.palace, report.error, report.log
+    print_answer(report.command, report.status, own, palace=palace, error=error, log=log)
 
 
 def _tell_report(report: RunReport, choices: Choices) -> int:
@@ -216,7 +236,7 @@ def _tell_report(report: RunReport, choices: Choices) -> int:
         listed = report.sessions
         if not choices.dry_run:
             listed = [line for line in listed if line.action not in ("unchanged", "skipped")]
-        print_json(report.as_json(listed))
+        _print_report(report, listed, choices)
     else:
         width = shutil.get_terminal_size().columns
         if choices.dry_run:

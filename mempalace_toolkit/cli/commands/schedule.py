@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from mempalace_toolkit.cli.context.schedule_options import ScheduleOptions
-from mempalace_toolkit.cli.output.boundary import end_with, print_json, tell
+from mempalace_toolkit.cli.output.boundary import end_with, print_answer, tell
 from mempalace_toolkit.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def show(
         ]
         if as_json:
             told = [_as_json(*one) for one in rendered]
-            print_json({**_head("show", "ok"), "jobs": told, "error": None})
+            print_answer(f"{NAME} show", "ok", {"jobs": told})
         else:
             print("\n".join(shown_job(*one) for one in rendered))
         return ExitCode.OK
@@ -200,16 +200,12 @@ def status(
         overview = places.overview(wish)
         if as_json:
             verdict = "problems" if overview.has_problems else "ok"
-            print_json({**_head("status", verdict), **status_json(overview), "error": None})
+            print_answer(f"{NAME} status", verdict, status_json(overview))
         else:
             print(status_text(overview))
         return ExitCode.DAMAGED if overview.has_problems else ExitCode.OK
 
     raise typer.Exit(end_with(f"{NAME} status", as_json, 0, work))
-
-
-def _head(command: str, verdict: str) -> dict[str, object]:
-    return {"version": 1, "command": f"{NAME} {command}", "status": verdict}
 
 
 def _told(plan: Plan, next_runs: Sequence[int]) -> dict[str, Any]:
@@ -234,7 +230,7 @@ def _answer(command: str, told: list[dict[str, Any]], dry_run: bool, as_json: bo
 
     if as_json:
         verdict = "ok" if any(one["steps"] for one in told) else "noop"
-        print_json({**_head(command, verdict), "dry_run": dry_run, "jobs": told, "error": None})
+        print_answer(f"{NAME} {command}", verdict, {"jobs": told}, dry_run=dry_run)
     else:
         lines: Iterable[str] = [done_text(command, one, dry_run) for one in told]
         print("\n".join(lines) or "Nothing is installed.")

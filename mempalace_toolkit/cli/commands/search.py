@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mempalace_toolkit.cli.context.palace_options import NAME, AsJson, Palace
-from mempalace_toolkit.cli.output.boundary import end_with, print_json
+from mempalace_toolkit.cli.output.boundary import end_with, print_answer
 from mempalace_toolkit.cli.output.hits_text import hits_text
-from mempalace_toolkit.errors import SCHEMA_VERSION, ExitCode, UsageError
+from mempalace_toolkit.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from mempalace_toolkit.recall.sources import Hit
@@ -38,16 +38,8 @@ def search(
             raise UsageError("the question is empty", f'{NAME} search "why did we pick Postgres"')
         place, hits = _find(question, wing, results, palace)
         if as_json:
-            answer: dict[str, object] = {
-                "version": SCHEMA_VERSION,
-                "command": f"{NAME} search",
-                "status": "ok" if hits else "noop",
-                "palace": place,
-                "question": question,
-                "hits": [hit.as_json() for hit in hits],
-                "error": None,
-            }
-            print_json(answer)
+            own = {"question": question, "hits": [hit.as_json() for hit in hits]}
+            print_answer(f"{NAME} search", "ok" if hits else "noop", own, palace=place)
         else:
             print(hits_text(hits, place, shutil.get_terminal_size().columns))
         return ExitCode.OK

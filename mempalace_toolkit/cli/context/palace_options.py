@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mempalace_toolkit.cli.context.known import remember
+
 if TYPE_CHECKING:
     from mempalace_toolkit.pipeline import RunRequest
 
@@ -51,6 +53,7 @@ def index_request(palace: Path | None, command: str, wait: float | None = None) 
     here = Surroundings.of_process()
     settings = here.configuration()
     place = here.palace(palace, settings)
+    remember(palace=str(place.path))
     require_palace(place, chosen=palace is not None)
     return RunRequest(
         command=command,

@@ -37,6 +37,8 @@ class Choices:
 
     dry_run: bool
     as_json: bool
+    summary: bool
+    progress: bool
     palace: Path | None
     store: Path | None
     wing: str | None

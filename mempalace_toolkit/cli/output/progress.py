@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 import time
 from typing import IO, Any, Self, cast
@@ -116,8 +117,37 @@ def echoed(log: IO[bytes]) -> IO[bytes]:
     return cast(IO[bytes], _Echo(log))
 
 
-def progress_for(quiet: bool) -> Quiet:
+class JsonLines(Lines):
+    """A JSON object a line on stderr, for programs: stage, done, total, seconds_left."""
+
+    EVERY_SECONDS = 2.0
+
+    def stage(self, text: str, total: int | None = None) -> None:
+        """A new stage."""
+        self._text, self._total, self._done = text, total, 0
+        self._begun = self._told = time.monotonic()
+        self._tell()
+
+    def advance(self, steps: int = 1) -> None:
+        """Steps done."""
+        self._done += steps
+        if time.monotonic() - self._told >= self.EVERY_SECONDS:
+            self._told = time.monotonic()
+            self._tell()
+
+    def _tell(self) -> None:
+        left = None
+        if self._total and self._done:
+            spent = self._told - self._begun
+            left = round(spent / self._done * max(0, self._total - self._done), 1)
+        line = {"stage": self._text, "done": self._done, "total": self._total}
+        tell(json.dumps({**line, "seconds_left": left}, ensure_ascii=False))
+
+
+def progress_for(quiet: bool, *, as_lines: bool = False) -> Quiet:
     """The way of showing progress that fits where stderr goes."""
+    if as_lines:
+        return JsonLines()
     if quiet:
         return Quiet()
     return Bar() if sys.stderr.isatty() else Lines()

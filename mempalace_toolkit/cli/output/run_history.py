@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mempalace_toolkit.cli.output.boundary import exit_of_interruption, tell
 from mempalace_toolkit.errors import (
+    BugError,
     ExitCode,
     PalaceBusyError,
     ToolkitError,
@@ -119,7 +120,7 @@ def _judged(error: BaseException, outcome: Outcome) -> tuple[int, RunStatus, str
         return ExitCode.OK, outcome.status, outcome.error
     if is_full(error):
         return ExitCode.UNDONE, "failed", WriteUndoneError.kind
-    return ExitCode.BUG, "failed", "bug"
+    return BugError.exit_code, "failed", BugError.kind
 
 
 def _end(run: OpenRun, record: RunRecord, outcome: Outcome) -> None:
