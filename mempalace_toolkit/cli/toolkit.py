@@ -13,6 +13,7 @@ from mempalace_toolkit.cli.commands.index import check, repair
 from mempalace_toolkit.cli.commands.quarantine import quarantine_app
 from mempalace_toolkit.cli.commands.schedule import schedule_app
 from mempalace_toolkit.cli.commands.search import search
+from mempalace_toolkit.cli.context.help_pages import HelpfulCommand, HelpfulGroup
 from mempalace_toolkit.cli.output.boundary import end_with, print_answer, run_app, tell
 from mempalace_toolkit.errors import ExitCode, ModelError
 
@@ -25,6 +26,7 @@ _AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout
 
 app = typer.Typer(
     name=NAME,
+    cls=HelpfulGroup,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -33,6 +35,7 @@ app = typer.Typer(
     help="Keeps a coding agent's memory fresh and sound.",
 )
 model_app = typer.Typer(
+    cls=HelpfulGroup,
     no_args_is_help=True,
     context_settings=_HELP,
     rich_markup_mode=None,
@@ -41,10 +44,10 @@ model_app = typer.Typer(
 app.add_typer(model_app, name="model")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(schedule_app, name="schedule")
-app.command("search")(search)
-app.command("connect")(connect)
-app.command("check")(check)
-app.command("repair")(repair)
+app.command("search", cls=HelpfulCommand)(search)
+app.command("connect", cls=HelpfulCommand)(connect)
+app.command("check", cls=HelpfulCommand)(check)
+app.command("repair", cls=HelpfulCommand)(repair)
 
 
 @app.callback(invoke_without_command=True)
@@ -56,7 +59,18 @@ def _start(
         raise typer.Exit
 
 
-@model_app.command("status")
+@app.command("help", cls=HelpfulCommand)
+def show_help(
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[COMMAND...]", help="Its help is shown.", show_default=False),
+    ] = None,
+) -> None:
+    """Show the help of a command."""
+    app([*(command or ()), "--help"], prog_name=NAME)
+
+
+@model_app.command("status", cls=HelpfulCommand)
 def model_status(as_json: _AsJson = False) -> None:
     """Say whether the embedding model is here. Exits 0 when it is, 70 when it is not."""
 
@@ -91,7 +105,7 @@ def _absent(found: ModelStatus) -> ModelError | None:
     )
 
 
-@model_app.command("ensure")
+@model_app.command("ensure", cls=HelpfulCommand)
 def model_ensure(
     as_json: _AsJson = False,
     dry_run: Annotated[
@@ -122,7 +136,7 @@ def model_ensure(
     raise typer.Exit(end_with(f"{NAME} model ensure", as_json, 0, work))
 
 
-@app.command("demo")
+@app.command("demo", cls=HelpfulCommand)
 def demo(
     keep: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the palace in this empty folder.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # numpy and the index checks take longer to load than a short
     from mempalace_toolkit.sessions.model import StoreFinding
 
 
-FATES = ("new", "grown", "rewritten", "withdrawn", "unchanged", "skipped")
+ACTIONS = ("new", "grown", "rewritten", "withdrawn", "unchanged", "skipped")
 """What can become of a session, in the order in which it is told."""
 
 
@@ -132,7 +132,7 @@ class RunReport:
 
     @property
     def actions(self) -> Counter[str]:
-        """How many sessions met which fate."""
+        """How many sessions met which action."""
         return Counter(line.action for line in self.sessions)
 
     @property
@@ -157,7 +157,7 @@ class RunReport:
         return {
             "stores": list(self.stores),
             "searched": list(self.searched),
-            "counts": {action: actions[action] for action in FATES},
+            "counts": {action: actions[action] for action in ACTIONS},
             "sessions": [line.as_json() for line in listed[:most]],
             "wings": [line.as_json() for line in self.wings[:most]],
             "withdrawn": self.withdrawn,

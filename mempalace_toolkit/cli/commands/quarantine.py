@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mempalace_toolkit.cli.context.help_pages import HelpfulCommand, HelpfulGroup
+from mempalace_toolkit.cli.context.numbers import amount
 from mempalace_toolkit.cli.context.palace_options import (
     NAME,
     AsJson,
@@ -35,6 +37,7 @@ COMMAND = f"{NAME} quarantine"
 MOST_KINDS = 3
 
 quarantine_app = typer.Typer(
+    cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -42,7 +45,7 @@ quarantine_app = typer.Typer(
 )
 
 
-@quarantine_app.command("list")
+@quarantine_app.command("list", cls=HelpfulCommand)
 def quarantine_list(palace: Palace = None, as_json: AsJson = False) -> None:
     """Show what was set aside, when and why, how large it is, and whether it is needed."""
 
@@ -63,7 +66,7 @@ def quarantine_list(palace: Palace = None, as_json: AsJson = False) -> None:
     raise typer.Exit(end_with(f"{COMMAND} list", as_json, 0, work))
 
 
-@quarantine_app.command("restore")
+@quarantine_app.command("restore", cls=HelpfulCommand)
 def quarantine_restore(
     name: Annotated[str, typer.Argument(help="A name that `quarantine list` shows.")],
     palace: Palace = None,
@@ -101,12 +104,16 @@ def _instead(exchanged: bool) -> str:
     return ",\n  and the present index is set aside in its place" if exchanged else ""
 
 
-@quarantine_app.command("prune")
+@quarantine_app.command("prune", cls=HelpfulCommand)
 def quarantine_prune(
     palace: Palace = None,
     budget: Annotated[
         float | None,
-        typer.Option(metavar="GB", min=0, help="How much may stay; else as configured."),
+        typer.Option(
+            metavar="GB",
+            parser=amount,
+            help="Keep at most this much (default: quarantine_gigabytes of the configuration).",
+        ),
     ] = None,
     dry_run: DryRun = False,
     yes: Yes = False,

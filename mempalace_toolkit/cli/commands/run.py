@@ -15,6 +15,7 @@ import typer
 from mempalace_toolkit import __version__
 from mempalace_toolkit.cli.context.interruption import limited_to
 from mempalace_toolkit.cli.context.known import remember
+from mempalace_toolkit.cli.context.numbers import amount, whole_number
 from mempalace_toolkit.cli.context.palace_options import named
 from mempalace_toolkit.cli.context.session_choices import (
     AgentCommand,
@@ -48,63 +49,93 @@ def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str
     @app.command(name, help=about, context_settings=help_options, cls=QuickCommand)
     def job(
         dry_run: Annotated[
-            bool, typer.Option("--dry-run", help="List what would happen; write nothing.")
+            bool,
+            typer.Option(
+                "--dry-run", help="Show what a run would do, and what would stop it; write nothing."
+            ),
         ] = False,
         as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
         summary: Annotated[
-            bool, typer.Option("--summary", help="With --json: all counts, and short lists.")
+            bool,
+            typer.Option(
+                "--summary", help="With --json: all counts, but only the first lines of lists."
+            ),
         ] = False,
         progress: Annotated[
             bool, typer.Option("--progress", help="With --json: progress on stderr, as JSON lines.")
         ] = False,
         palace: Annotated[
             Path | None,
-            typer.Option(metavar="DIR", parser=named, help="Another palace than MemPalace's."),
+            typer.Option(
+                metavar="DIR", parser=named, help="Palace folder to use instead of MemPalace's own."
+            ),
         ] = None,
         store: Annotated[
             Path | None,
-            typer.Option(metavar="PATH", parser=named, help="Another session store."),
+            typer.Option(
+                metavar="PATH",
+                parser=named,
+                help="Session store to read instead of the agent's own.",
+            ),
         ] = None,
         wing: Annotated[
             str | None, typer.Option(metavar="NAME", help="File everything into this wing.")
         ] = None,
         since: Annotated[
             str | None,
-            typer.Option(metavar="DATE", help="Only sessions active since: 2026-11-01, 7d, 12h."),
+            typer.Option(
+                metavar="DATE", help="Take sessions active since then: 2026-11-01, 7d, 12h."
+            ),
         ] = None,
         limit: Annotated[
             int | None,
-            typer.Option(metavar="N", min=1, help="The newest N that have something new."),
+            typer.Option(
+                metavar="N",
+                parser=whole_number(1),
+                help="Take the N newest sessions that have something new.",
+            ),
         ] = None,
         session: Annotated[
-            str | None, typer.Option(metavar="ID", help="Only this session.")
+            str | None, typer.Option(metavar="ID", help="Take only this session.")
         ] = None,
         include_subagents: Annotated[
-            bool, typer.Option("--include-subagents", help="Also sub-agents' sessions, labelled.")
+            bool,
+            typer.Option(
+                "--include-subagents", help="Also take the sessions of sub-agents, with a label."
+            ),
         ] = False,
         repair: Annotated[
-            str, typer.Option(metavar="auto|always|never", help="When to repair the index.")
+            str,
+            typer.Option(
+                metavar="auto|always|never", help="When to repair the index of a damaged palace."
+            ),
         ] = "auto",
         no_repair: Annotated[
-            bool, typer.Option("--no-repair", help="Same as --repair never.")
+            bool, typer.Option("--no-repair", help="The same as --repair never.")
         ] = False,
         wait: Annotated[
             float | None,
-            typer.Option(metavar="SECONDS", min=0, help="How long to wait for a busy palace (60)."),
+            typer.Option(
+                metavar="SECONDS",
+                parser=amount,
+                help="How long to wait for a busy palace (default: 60).",
+            ),
         ] = None,
         time_limit: Annotated[
             int,
             typer.Option(
                 metavar="SECONDS",
-                min=0,
-                max=LONGEST_LIMIT,
-                help="End the run after this long, with exit status 70; 0 is never.",
+                parser=whole_number(0, LONGEST_LIMIT),
+                show_default=False,
+                help="Stop the run after this time, with exit code 70 (default: never).",
             ),
         ] = 0,
         verbose: Annotated[
-            int, typer.Option("-v", "--verbose", count=True, help="More on stderr.")
+            int, typer.Option("-v", "--verbose", count=True, help="Show more messages.")
         ] = 0,
-        quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Less on stderr.")] = False,
+        quiet: Annotated[
+            bool, typer.Option("-q", "--quiet", help="Show no report and no progress; errors only.")
+        ] = False,
         version: Annotated[bool, typer.Option("--version", "-V", help="Show the version.")] = False,
     ) -> None:
         if version:

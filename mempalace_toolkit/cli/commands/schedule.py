@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
+from mempalace_toolkit.cli.context.help_pages import HelpfulCommand, HelpfulGroup
 from mempalace_toolkit.cli.context.schedule_options import ScheduleOptions
 from mempalace_toolkit.cli.output.boundary import end_with, print_answer, tell
 from mempalace_toolkit.errors import ExitCode
@@ -22,7 +22,7 @@ DEVBOX = "opencode-devbox"
 DEFAULT_JOBS = ("session", "pi-session")
 
 
-class _WithDevbox(TyperCommand):
+class _WithDevbox(HelpfulCommand):
     """A command whose `--devbox` may stand without a name: before an option, a job, or the end."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -37,6 +37,7 @@ class _WithDevbox(TyperCommand):
 
 
 schedule_app = typer.Typer(
+    cls=HelpfulGroup,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Run the jobs unattended: systemd, launchd or cron.",
@@ -45,13 +46,18 @@ schedule_app = typer.Typer(
 Jobs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[JOB]...",
+        metavar="[JOB...]",
         help="session, pi-session, session-daily, pi-session-daily, repair.",
         show_default=False,
     ),
 ]
 SchedulerName = Annotated[
-    str, typer.Option("--scheduler", metavar="auto|systemd|launchd|cron", help="Which one.")
+    str,
+    typer.Option(
+        "--scheduler",
+        metavar="auto|systemd|launchd|cron",
+        help="Scheduler to use (auto: the one that is there).",
+    ),
 ]
 At = Annotated[
     str | None,
@@ -60,15 +66,17 @@ At = Annotated[
 Devbox = Annotated[
     str | None,
     typer.Option(
-        "--devbox", metavar="[NAME]", help=f"In a container, {DEVBOX} where none is named."
+        "--devbox",
+        metavar="[NAME]",
+        help=f"Run the job in this container (without a name: {DEVBOX}).",
     ),
 ]
 ContainerUser = Annotated[
-    str, typer.Option("--container-user", metavar="USER", help="The user in the container.")
+    str, typer.Option("--container-user", metavar="USER", help="User in the container.")
 ]
-Engine = Annotated[str, typer.Option("--engine", metavar="docker|podman", help="Its engine.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite what was changed by hand.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the steps; take none.")]
+Engine = Annotated[str, typer.Option("--engine", metavar="docker|podman", help="Container engine.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite files that were changed by hand.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the steps; change nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 

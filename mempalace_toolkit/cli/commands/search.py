@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mempalace_toolkit.cli.context.numbers import whole_number
 from mempalace_toolkit.cli.context.palace_options import NAME, AsJson, Palace
 from mempalace_toolkit.cli.output.boundary import end_with, print_answer
 from mempalace_toolkit.cli.output.hits_text import hits_text
@@ -22,7 +23,15 @@ def search(
         str | None, typer.Option(metavar="NAME", help="Search only this wing (project).")
     ] = None,
     results: Annotated[
-        int, typer.Option("--results", "-n", metavar="N", min=1, max=100, help="At most N hits.")
+        int,
+        typer.Option(
+            "--results",
+            "-n",
+            metavar="N",
+            parser=whole_number(1, 100),
+            help="Show at most N hits (default: 5).",
+            show_default=False,
+        ),
     ] = 5,
     palace: Palace = None,
     as_json: AsJson = False,

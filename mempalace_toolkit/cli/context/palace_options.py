@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mempalace_toolkit.cli.context.known import remember
+from mempalace_toolkit.cli.context.numbers import amount
 
 if TYPE_CHECKING:
     from mempalace_toolkit.pipeline import RunRequest
@@ -26,15 +27,19 @@ def named(text: str) -> Path:
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 Palace = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", parser=named, help="Another palace than MemPalace's."),
+    typer.Option(
+        metavar="DIR", parser=named, help="Palace folder to use instead of MemPalace's own."
+    ),
 ]
 Wait = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", min=0, help="How long to wait for a busy palace."),
+    typer.Option(
+        metavar="SECONDS", parser=amount, help="How long to wait for a busy palace (default: 60)."
+    ),
 ]
 Yes = Annotated[
     bool,
-    typer.Option("--yes", help="Do it without asking; needed where there is no terminal to ask."),
+    typer.Option("--yes", help="Do not ask for consent; needed where there is no terminal."),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; write nothing.")]
 

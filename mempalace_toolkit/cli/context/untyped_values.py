@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from typer.core import TyperCommand
+from mempalace_toolkit.cli.context.help_pages import HelpfulCommand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _NOT_TYPED = "DEFAULT"
 
 
-class QuickCommand(TyperCommand):
+class QuickCommand(HelpfulCommand):
     """A command whose defaults are of the right types: it starts a tenth of a second sooner."""
 
     def get_params(self, ctx: Any) -> Any:

@@ -85,7 +85,8 @@ def _run_for_json(program: str, app: Callable[..., object]) -> int:
 
 def _misused(command: str, message: str) -> UsageError:
     if "--json" in message:
-        message = "a command is missing"
+        words = [word for word in sys.argv[1:] if not word.startswith("-")]
+        message = f"no such command: {words[0]}" if words else "a command is missing"
     text = message.strip().rstrip(".")
     return UsageError(text[:1].lower() + text[1:], f"{command} --help shows what it takes")
 

@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 
-from mempalace_toolkit.report.values import FATES, RunReport, SessionLine
+from mempalace_toolkit.report.values import ACTIONS, RunReport, SessionLine
 
 MOST_FINDINGS = 10
 
 
 def session_table(lines: Sequence[SessionLine], width: int) -> str:
-    """One line a session: fate, wing, turns, last activity, title or reason."""
+    """One line a session: action, wing, turns, last activity, title or reason."""
     if not lines:
         return "No sessions."
     wing_width = min(16, max(4, *(cells(line.wing) for line in lines)))
     fixed = 9 + 1 + wing_width + 1 + 6 + 1 + 16 + 1
     title_width = max(12, width - fixed)
-    head = f"{'FATE':9} {fit('WING', wing_width)} {'TURNS':>6} {'LAST ACTIVITY':16} TITLE"
+    head = f"{'ACTION':9} {fit('WING', wing_width)} {'TURNS':>6} {'LAST ACTIVITY':16} TITLE"
     rows = [head]
     for line in lines:
         title = line.title or "(untitled)"
@@ -68,8 +68,8 @@ def _kept(report: RunReport) -> list[str]:
 
 
 def counted(actions: Counter[str]) -> str:
-    """`3 new, 1 grown, 40 unchanged`, without the fates that nobody met."""
-    told = [f"{actions[name]} {name}" for name in FATES if actions[name]]
+    """`3 new, 1 grown, 40 unchanged`, without the actions that no session met."""
+    told = [f"{actions[name]} {name}" for name in ACTIONS if actions[name]]
     return ", ".join(told) or "no sessions"
 
 
