@@ -62,10 +62,14 @@ def _run_for_json(program: str, app: Callable[..., object]) -> int:
     obey_sigterm()
     words = sys.argv[1:]
     command = command_named(program, words)
-    if {"--help", "-h", "--version", "-V"} & set(words):
-        return _tell_text(program, app)
+    options = words[: words.index("--")] if "--" in words else words
+    shown = bool({"--help", "-h", "--version", "-V"} & set(options))
+    if shown and command == program:  # no command takes it here
+        sys.argv.remove("--json")
+    text = io.StringIO()
     try:
-        code = app(standalone_mode=False)
+        with contextlib.redirect_stdout(text) if shown else contextlib.nullcontext():
+            code = app(standalone_mode=False)
     except SystemExit as end:
         code = end.code
     except OSError as error:
@@ -80,6 +84,8 @@ def _run_for_json(program: str, app: Callable[..., object]) -> int:
     status = code if isinstance(code, int) else 0
     if status == 128 + signal.SIGINT and not known("answered"):  # before the work began
         _print_failure(command, InterruptedRunError("interrupted", "run it again", status))
+    if shown and not known("answered"):
+        print_answer(f"{program} --help", "ok", {"text": text.getvalue().strip()})
     return status
 
 
@@ -89,16 +95,6 @@ def _misused(command: str, message: str) -> UsageError:
         message = f"no such command: {words[0]}" if words else "a command is missing"
     text = message.strip().rstrip(".")
     return UsageError(text[:1].lower() + text[1:], f"{command} --help shows what it takes")
-
-
-def _tell_text(program: str, app: Callable[..., object]) -> int:
-    """Help and version as JSON."""
-    sys.argv.remove("--json")
-    text = io.StringIO()
-    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        app()
-    print_answer(f"{program} --help", "ok", {"text": text.getvalue().strip()})
-    return 0
 
 
 def _flushed(command: str, code: str | int | None) -> str | int | None:
