@@ -21,6 +21,7 @@ class ExitCode(IntEnum):
     """What a command's exit status means. Documented in README.md; a test compares them."""
 
     OK = 0
+    BUG = 1
     USAGE = 2
     DAMAGED = 65
     STORE = 66
@@ -38,7 +39,7 @@ class ToolkitError(Exception):
     """
 
     kind = "error"
-    exit_code: int = ExitCode.MEMPALACE
+    exit_code: int = ExitCode.BUG
     retryable = False
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -175,10 +176,10 @@ class ConfigurationError(ToolkitError):
 
 
 class BugError(ToolkitError):
-    """Something that the toolkit did not expect: a fault of its own (EX_SOFTWARE)."""
+    """Something that the toolkit did not expect: a fault of its own, told with its traceback."""
 
     kind = "bug"
-    exit_code = ExitCode.MEMPALACE
+    exit_code = ExitCode.BUG
 
 
 class InterruptedRunError(ToolkitError):

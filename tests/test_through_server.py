@@ -90,6 +90,7 @@ def test_a_run_files_through_the_server_that_holds_the_palace_if_it_may(served: 
         b'{"pid": %d, "host": "127.0.0.1"}' % os.getpid(),
         b"[" * 70_000,
     ],
+    ids=["empty", "list", "gone", "read only", "pid as text", "no port", "endless"],
 )
 def test_what_is_no_record_of_a_server_that_takes_work_is_none(
     tmp_path: Path, record: bytes

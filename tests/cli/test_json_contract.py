@@ -124,13 +124,13 @@ def started(home: Path, module: str, surroundings: str, *words: str) -> subproce
     )
 
 
-def test_a_crash_is_one_object_and_exits_70(tmp_path: Path) -> None:
+def test_a_crash_is_one_object_and_exits_1(tmp_path: Path) -> None:
     broken = "raise RuntimeError('on purpose')"
     with started(tmp_path, "toolkit", broken, "check", "--json") as process:
         out, err = process.communicate(timeout=60)
     told = checked(Answer(process.returncode, out, err))
     assert isinstance(told["error"], dict)
-    assert (process.returncode, told["error"]["kind"]) == (70, "bug")
+    assert (process.returncode, told["error"]["kind"]) == (1, "bug")
     assert "on purpose" in told["error"]["message"]
     assert "Traceback" in err
 

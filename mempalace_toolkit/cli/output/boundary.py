@@ -114,7 +114,7 @@ def _flushed(command: str, code: str | int | None) -> str | int | None:
 def end_with(command: str, as_json: bool, verbose: int, work: Callable[[], int]) -> int:
     """Run a command's work and turn what it raises into an exit status.
 
-    An expected failure is one line and its remedy. A bug keeps its traceback and exits 70.
+    An expected failure is one line and its remedy. A bug keeps its traceback and exits 1.
     """
     _make_printable(as_json)
     obey_sigterm()
