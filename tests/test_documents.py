@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from mempalace_toolkit.errors import ExitCode
+from mempalace_toolkit.errors import ExitCode, ToolkitError
+from mempalace_toolkit.index.evidence.findings import KINDS
 
 ROOT = Path(__file__).parents[1]
 MODULES = {
@@ -93,6 +94,28 @@ def expand(name: str) -> list[str]:
 def test_the_exit_codes_of_the_readme_are_those_of_the_code() -> None:
     rows = re.findall(r"^\| *`?(\d+)`? *\|", text_of("README.md"), re.MULTILINE)
     assert sorted(map(int, rows)) == sorted(ExitCode)
+
+
+def kinds_of_errors(base: type[ToolkitError]) -> dict[str, str]:
+    """Each kind with its exit code as the page of the JSON answers gives it."""
+    found = {}
+    for error in base.__subclasses__():
+        code = "130, 143" if error.kind == "interrupted" else str(int(error.exit_code))
+        found[error.kind] = code
+        found |= kinds_of_errors(error)
+    return found
+
+
+def test_the_json_page_lists_every_kind_of_error_with_its_exit_code() -> None:
+    page = text_of("docs/json.md").partition("## Kinds of errors")[2].partition("## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([\d, ]+) \|", page, re.MULTILINE))
+    assert rows == kinds_of_errors(ToolkitError)
+
+
+def test_the_json_page_lists_every_kind_of_finding_with_its_meaning() -> None:
+    page = text_of("docs/json.md").partition("## Kinds of findings")[2]
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", page, re.MULTILINE))
+    assert rows == {kind.name: kind.meaning for kind in KINDS.values()}
 
 
 def test_every_path_in_the_architecture_s_tree_exists() -> None:

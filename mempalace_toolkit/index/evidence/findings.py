@@ -48,10 +48,14 @@ KINDS: Mapping[str, FindingKind] = {
         ),
         FindingKind("collection_lost", "a collection's own row is gone", "mend_database"),
         FindingKind(
-            "dimension_wrong", "a collection has another width than its vectors", "mend_database"
+            "dimension_wrong",
+            "a collection's dimension differs from that of its vectors",
+            "mend_database",
         ),
         FindingKind(
-            "segments_wrong", "a collection has not one segment of each scope", "mend_database"
+            "segments_wrong",
+            "a collection does not have one segment of each scope",
+            "mend_database",
         ),
         FindingKind(
             "segment_id_invalid",
@@ -59,9 +63,13 @@ KINDS: Mapping[str, FindingKind] = {
             "mend_database",
         ),
         FindingKind(
-            "watermark_missing", "a segment does not say what it has taken in", "mend_database"
+            "watermark_missing",
+            "a segment's watermark (the last operation it has taken in) is missing",
+            "mend_database",
         ),
-        FindingKind("fulltext_damaged", "the full-text index is not whole", "mend_database"),
+        FindingKind(
+            "fulltext_damaged", "the full-text index is incomplete or damaged", "mend_database"
+        ),
         FindingKind("drawers_doubled", "drawers are twice in the database", "mend_database"),
         FindingKind("drawers_damaged", "rows of drawers cannot be read", "mend_database"),
         FindingKind("documents_missing", "drawers have lost their text", "mend_database"),
@@ -80,17 +88,21 @@ KINDS: Mapping[str, FindingKind] = {
             "segment_missing", "the index folder is gone, drawers are not", "rebuild_segment"
         ),
         FindingKind("file_missing", "a file of the index is gone", "rebuild_segment"),
-        FindingKind("pickle_missing", "the map from ids to labels is gone", "rewrite_pickle"),
-        FindingKind("pickle_unreadable", "the map from ids to labels is damaged", "rewrite_pickle"),
+        FindingKind("pickle_missing", "the id map (ids to labels) is gone", "rewrite_pickle"),
+        FindingKind("pickle_unreadable", "the id map (ids to labels) is damaged", "rewrite_pickle"),
         FindingKind("header_impossible", "the header contradicts itself", "rebuild_segment"),
         FindingKind("level0_short", "there is less data than the header counts", "rebuild_segment"),
-        FindingKind("torn_persist", "the files are of different moments", "rebuild_segment"),
+        FindingKind(
+            "torn_persist", "the index files are from different points in time", "rebuild_segment"
+        ),
         FindingKind(
             "links_damaged", "the graph's links are cut or lead nowhere", "rebuild_segment"
         ),
         FindingKind("entry_point_invalid", "the graph's entry is not in it", "rebuild_segment"),
-        FindingKind("labels_differ", "labels of data and map differ", "rebuild_segment"),
-        FindingKind("labels_repeated", "one label stands twice", "rebuild_segment"),
+        FindingKind(
+            "labels_differ", "labels of the data and of the id map differ", "rebuild_segment"
+        ),
+        FindingKind("labels_repeated", "a label occurs twice", "rebuild_segment"),
         FindingKind("vectors_not_finite", "vectors hold NaN or infinity", "rebuild_segment"),
         FindingKind("vectors_zero", "vectors are zero", "rebuild_segment"),
         FindingKind(
@@ -107,7 +119,9 @@ KINDS: Mapping[str, FindingKind] = {
             "rebuild_segment",
         ),
         FindingKind(
-            "sequence_reused", "the queue counts anew: later writes get lost", "rebuild_segment"
+            "sequence_reused",
+            "the queue's sequence restarted: later writes get lost",
+            "rebuild_segment",
         ),
         FindingKind(
             "queue_gap", "the queue lacks what the index has not taken in", "rebuild_segment"
