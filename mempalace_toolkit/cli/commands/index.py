@@ -276,6 +276,6 @@ def _show(report: IndexReport, palace: PalaceLocation) -> None:
     print(f"{palace.path}: {report.status.replace('_', ' ')}: {report.detail}.")
     for finding in report.findings[:MOST_FINDINGS]:
         where = finding.collection or finding.segment
-        print(f"  {finding.kind}{f' in {where}' if where else ''}: {finding.message}")
+        print(f"  {finding.message} ({finding.kind}{f' in {where}' if where else ''})")
     if len(report.findings) > MOST_FINDINGS:
         print(f"  and {len(report.findings) - MOST_FINDINGS} more; --json lists them all")

@@ -9,7 +9,7 @@ from typing import Literal
 from mempalace_toolkit.index.check.check import Counted, DeepCheck, look_at_palace
 from mempalace_toolkit.index.check.fingerprint import Stamp
 from mempalace_toolkit.index.check.model import check_models
-from mempalace_toolkit.index.evidence.findings import Finding
+from mempalace_toolkit.index.evidence.findings import KINDS, Finding
 from mempalace_toolkit.index.evidence.folders import segment_folders
 from mempalace_toolkit.palace.location import PalaceLocation
 
@@ -76,8 +76,11 @@ def index_report(
     """What these findings say of the index."""
     harm = Counter(finding.kind for finding in findings if not finding.harmless)
     if harm:
-        told = ", ".join(f"{kind} ({count})" if count > 1 else kind for kind, count in harm.items())
-        return IndexReport("damaged", told, findings, stamp, counted)
+        named = "; ".join(
+            f"{KINDS[kind].meaning} ({kind}{f', {count} times' if count > 1 else ''})"
+            for kind, count in harm.items()
+        )
+        return IndexReport("damaged", named, findings, stamp, counted)
     proved = IndexReport("sound", _NOTHING_WRONG, findings, stamp, counted)
     if not counted:
         return proved
