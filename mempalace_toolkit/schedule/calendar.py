@@ -35,7 +35,7 @@ def parse_when(text: str) -> When:
         if days is not None:
             return When(int(found[2]), int(found[3]), days)
     raise UsageError(
-        f"{text!r} is no schedule", 'write "Mon 03:00", "Mon,Thu 03:00" or "daily 03:00"'
+        f"{text!r} is not a valid time", 'write "Mon 03:00", "Mon,Thu 03:00" or "daily 03:00"'
     )
 
 

@@ -43,7 +43,7 @@ def test_without_a_store_there_is_nothing_to_do_and_it_says_where_it_looked(
         (["--limit", "0"], "limit"),
         (["--wait", "-1"], "wait"),
         (["--repair", "maybe"], "--repair takes auto, always or never"),
-        (["--since", "yesterday"], "is no date"),
+        (["--since", "yesterday"], "is not a valid date"),
         (["surplus"], "unexpected extra argument"),
     ],
 )
@@ -229,6 +229,9 @@ def test_under_cron_progress_is_lines_on_stderr_and_stdout_is_the_summary(
     assert max(len(line) for line in answer.out.splitlines() if not line.startswith("Log:")) <= 80
     quiet = sandbox.session("--quiet")
     assert (quiet.out, quiet.err) == ("", "")
+    assert "Log:" not in sandbox.session().out
+    assert sandbox.session("--json").json["log"] is None
+    assert list(log.parent.iterdir()) == [log]
 
 
 @pytest.mark.palace

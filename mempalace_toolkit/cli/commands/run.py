@@ -223,7 +223,7 @@ def _survey_or_run(
     from mempalace_toolkit.cli.output.progress import echoed, progress_for
     from mempalace_toolkit.history.pace import seconds_a_drawer
     from mempalace_toolkit.history.runs import read_history
-    from mempalace_toolkit.log import open_log
+    from mempalace_toolkit.log import open_log, settle_log
 
     if choices.dry_run:
         return pipeline.survey(store, request, seconds_a_drawer(read_history(surroundings.state)))
@@ -233,9 +233,13 @@ def _survey_or_run(
     remember(log=str(path))
     shown = echoed(log) if choices.verbose else log
     quiet = choices.quiet or choices.as_json or choices.verbose > 0
-    with log, progress_for(quiet, as_lines=choices.as_json and choices.progress) as progress:
-        report = pipeline.run(store, request, progress, shown)
-    report.log = str(path)
+    try:
+        with log, progress_for(quiet, as_lines=choices.as_json and choices.progress) as progress:
+            report = pipeline.run(store, request, progress, shown)
+    finally:
+        stays = settle_log(path)
+        remember(log=str(path) if stays else "")
+    report.log = str(path) if stays else ""
     return report
 
 

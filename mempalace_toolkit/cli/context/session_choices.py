@@ -115,5 +115,6 @@ def since_ms(written: str, now_ms: int) -> int:
         return int(datetime.fromisoformat(written).timestamp() * 1000)
     except (ValueError, OverflowError) as error:
         raise UsageError(
-            f"--since {written!r} is no date", "write 2026-11-01, 2026-11-01T12:00, 7d or 12h"
+            f"--since {written!r} is not a valid date",
+            "write 2026-11-01, 2026-11-01T12:00, 7d or 12h",
         ) from error

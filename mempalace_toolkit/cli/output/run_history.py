@@ -84,7 +84,7 @@ def is_scheduled(surroundings: Surroundings) -> bool:
 def with_history(surroundings: Surroundings, command: str, work: Callable[[Outcome], int]) -> int:
     """Do the work between a run's begin and its line. What cannot be written is only told.
 
-    A command line that cannot be meant is no run and leaves no line.
+    A command line that is not valid is no run and leaves no line.
     """
     process = os.getpid()
     by = started_by(surroundings.environment, process)
