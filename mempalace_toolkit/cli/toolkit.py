@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mempalace_toolkit import __version__
+from mempalace_toolkit.cli.commands.completion import completion
 from mempalace_toolkit.cli.commands.connect import connect
 from mempalace_toolkit.cli.commands.index import check, repair
 from mempalace_toolkit.cli.commands.quarantine import quarantine_app
 from mempalace_toolkit.cli.commands.schedule import schedule_app
 from mempalace_toolkit.cli.commands.search import search
+from mempalace_toolkit.cli.context.completion import is_asked_for
 from mempalace_toolkit.cli.context.help_pages import HelpfulCommand, HelpfulGroup
 from mempalace_toolkit.cli.output.boundary import end_with, print_answer, run_app, tell
 from mempalace_toolkit.errors import ExitCode, ModelError
@@ -27,7 +29,7 @@ _AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout
 app = typer.Typer(
     name=NAME,
     cls=HelpfulGroup,
-    add_completion=False,
+    add_completion=is_asked_for(NAME),
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -44,6 +46,7 @@ model_app = typer.Typer(
 app.add_typer(model_app, name="model")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(schedule_app, name="schedule")
+app.command("completion", cls=HelpfulCommand)(completion)
 app.command("search", cls=HelpfulCommand)(search)
 app.command("connect", cls=HelpfulCommand)(connect)
 app.command("check", cls=HelpfulCommand)(check)

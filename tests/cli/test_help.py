@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 
 import pytest
 
@@ -49,3 +50,30 @@ def test_the_short_option_tells_the_version(bare: Sandbox) -> None:
 def test_a_number_out_of_its_range_is_still_refused(bare: Sandbox) -> None:
     assert bare.run("mempalace-session", "--limit", "0").code == 2
     assert bare.run("mempalace-toolkit", "search", "-n", "101", "x").code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["mempalace-toolkit", "sch"], "schedule"),
+        (["mempalace-session", "--inc"], "--include-subagents"),
+        (["mempalace-pi-session", "--inc"], "--include-subagents"),
+    ],
+)
+def test_bash_completes_commands_and_options(
+    bare: Sandbox, words: list[str], completed: str
+) -> None:
+    function = f"_{words[0].replace('-', '_')}_completion"
+    script = (
+        'eval "$(mempalace-toolkit completion bash)"\n'
+        f"COMP_WORDS=({' '.join(words)}); COMP_CWORD=1; {function} {words[0]}\n"
+        'echo "${COMPREPLY[@]}"'
+    )
+    asked = ["bash", "-c", script]
+    ended = subprocess.run(asked, env=bare.variables(), capture_output=True, text=True)
+    assert ended.stdout.split() == [completed], ended
+
+
+def test_a_shell_that_is_not_known_is_refused(bare: Sandbox) -> None:
+    assert bare.run("mempalace-toolkit", "completion", "nosuch").code == 2
+    assert bare.run("mempalace-toolkit", "completion", "zsh").out.startswith("#compdef")

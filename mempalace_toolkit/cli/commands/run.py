@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mempalace_toolkit import __version__
+from mempalace_toolkit.cli.context.completion import is_asked_for
 from mempalace_toolkit.cli.context.interruption import limited_to
 from mempalace_toolkit.cli.context.known import remember
 from mempalace_toolkit.cli.context.numbers import amount, whole_number
@@ -42,7 +43,9 @@ LONGEST_LIMIT = 10_000_000
 
 def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str) -> None:
     """Parse the command line of this process, do the job, exit."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    app = typer.Typer(
+        add_completion=is_asked_for(name), pretty_exceptions_enable=False, rich_markup_mode=None
+    )
 
     help_options = {"help_option_names": ["-h", "--help"]}
 

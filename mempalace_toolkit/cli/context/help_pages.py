@@ -13,7 +13,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 _NOISE = re.compile(
-    r"\s*\[(?:default: 0)?(?:; )?[^\[\]]*x[<>]=?[^\[\]]*\]| <list\[str\]>|\s*\[required\]"
+    r"\s*\[(?:default: 0)?(?:; )?[^\[\]]*x[<>]=?[^\[\]]*\]| <\w+(?:\[\w+\])?>|\s*\[required\]"
     r"|\s*\[default: 0\]"
 )
 _OUTER = re.compile(r"^[\[{](\[?[A-Z]+(?:\.\.\.)?\]?(?:\.\.\.)?)[\]}](?:\.\.\.)?$")
@@ -75,6 +75,7 @@ PAGES = {
         "0 sound; 2 consent is missing; 65 still damaged; 74 a write was undone; 75 busy",
         "mempalace-toolkit check, mempalace-toolkit quarantine list",
     ),
+    "mempalace-toolkit completion": Page(("mempalace-toolkit completion bash",)),
     "mempalace-toolkit demo": Page(("mempalace-toolkit demo",)),
     "mempalace-toolkit model status": Page(
         ("mempalace-toolkit model status",), "0 it is here; 70 it is not"
