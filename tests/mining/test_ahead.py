@@ -193,9 +193,9 @@ def test_a_run_killed_while_mining_embeds_nothing_again(sandbox: Sandbox, store:
     again = sandbox.session()
     assert again.code == 0, again
     assert to_embed(again.err + "\nembedding drawers: 0") == 0
-    assert re.findall(
-        r"^vectors: \d+ computed in advance, 0 computed by", last_log(sandbox), re.MULTILINE
-    )
+    # Its child may have filed all before it died: then the second run embeds nothing at all.
+    told = re.findall(r"^vectors: \d+ computed in advance, (\d+) ", last_log(sandbox), re.MULTILINE)
+    assert set(told) <= {"0"}
     assert kept(sandbox) == 0
 
 
