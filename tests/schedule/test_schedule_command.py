@@ -270,7 +270,7 @@ def test_devbox_may_stand_without_a_name(
     ("arguments", "code", "told"),
     [
         (["install", "nothing"], 2, "no job 'nothing'"),
-        (["install", "--at", "sometimes"], 2, "no schedule"),
+        (["install", "--at", "sometimes"], 2, "is not a valid time"),
         (["install", "--scheduler", "at"], 2, "no scheduler 'at'"),
         (["install", "repair", "--devbox"], 2, "does not run in a container"),
         (["install", "--devbox", "a b"], 2, "not a valid container name"),

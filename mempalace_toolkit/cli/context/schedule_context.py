@@ -99,7 +99,7 @@ class Places:
         if name == "auto":
             return SCHEDULERS
         if name not in SCHEDULERS:
-            raise UsageError(f"there is not a valid timer {name!r}", f"one of: auto, {_listed()}")
+            raise UsageError(f"there is no scheduler {name!r}", f"one of: auto, {_listed()}")
         return {name: SCHEDULERS[name]}
 
     def stems(self, wish: ScheduleOptions) -> tuple[str, ...]:
