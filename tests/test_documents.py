@@ -10,15 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from mempalace_toolkit.cli.commands.completion import MODULES
 from mempalace_toolkit.errors import ExitCode, ToolkitError
 from mempalace_toolkit.index.evidence.findings import KINDS
 
 ROOT = Path(__file__).parents[1]
-MODULES = {
-    "mempalace-session": "session",
-    "mempalace-pi-session": "pi_session",
-    "mempalace-toolkit": "toolkit",
-}
 DOCUMENTS = ["README.md", "ARCHITECTURE.md", "SKILL.md", "CONTRIBUTING.md", "contrib/README.md"]
 
 

@@ -16,6 +16,7 @@ from mempalace_toolkit.cli.commands.schedule import schedule_app
 from mempalace_toolkit.cli.commands.search import search
 from mempalace_toolkit.cli.context.completion import is_asked_for
 from mempalace_toolkit.cli.context.help_pages import HelpfulCommand, HelpfulGroup
+from mempalace_toolkit.cli.context.palace_options import AsJson
 from mempalace_toolkit.cli.output.boundary import end_with, print_answer, run_app, tell
 from mempalace_toolkit.errors import ExitCode, ModelError
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 NAME = "mempalace-toolkit"
 _HELP = {"help_option_names": ["-h", "--help"]}
-_AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 app = typer.Typer(
     name=NAME,
@@ -74,7 +74,7 @@ def show_help(
 
 
 @model_app.command("status", cls=HelpfulCommand)
-def model_status(as_json: _AsJson = False) -> None:
+def model_status(as_json: AsJson = False) -> None:
     """Say whether the embedding model is here. Exits 0 when it is, 70 when it is not."""
 
     def work() -> int:
@@ -110,7 +110,7 @@ def _absent(found: ModelStatus) -> ModelError | None:
 
 @model_app.command("ensure", cls=HelpfulCommand)
 def model_ensure(
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")
     ] = False,
@@ -144,7 +144,7 @@ def demo(
     keep: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the palace in this empty folder.")
     ] = None,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Mine two sample stores into a throwaway palace and ask it two questions."""
 

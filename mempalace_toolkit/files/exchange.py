@@ -32,7 +32,7 @@ def exchange(first: Path, second: Path) -> None:
         else:
             _exchange_by_renames(first, second)
     for folder in {first.parent, second.parent}:
-        sync_folder(folder)
+        sync_path(folder)
 
 
 def unfinished_exchanges(palace: Path) -> list[Path]:
@@ -54,12 +54,12 @@ def finish_exchanges(palace: Path) -> None:
             between.rename(second)
         elif second.is_file() and between.samefile(second):
             between.unlink()
-        sync_folder(palace)
+        sync_path(palace)
 
 
-def sync_folder(folder: Path) -> None:
-    """Have the folder's names on the disk. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_path(path: Path) -> None:
+    """Have a file's content, or a folder's names, on the disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -91,7 +91,7 @@ def _exchange_files(first: Path, second: Path) -> None:
         between.hardlink_to(second)
     except OSError:  # no second names on this filesystem
         shutil.copy2(second, between)
-        sync_file(between)
+        sync_path(between)
     try:
         first.replace(second)
     except OSError:
@@ -100,18 +100,12 @@ def _exchange_files(first: Path, second: Path) -> None:
     between.replace(first)
 
 
-def sync_file(file: Path) -> None:
-    """Have the file's content on the disk. Raises OSError."""
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
-
-
 def sync_tree(folder: Path) -> None:
     """Have a folder's files and their names on the disk. Raises OSError."""
     for file in folder.iterdir():
         if file.is_file() and not file.is_symlink():
-            sync_file(file)
-    sync_folder(folder)
+            sync_path(file)
+    sync_path(folder)
 
 
 def _between(first: Path) -> Path:

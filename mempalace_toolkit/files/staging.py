@@ -7,7 +7,6 @@ its holder, and the staging folders, of which any that the lock's holder finds i
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from mempalace_toolkit.errors import ModelError
+from mempalace_toolkit.files.exchange import sync_path, sync_tree
 
 _LOCK = ".mempalace-toolkit.lock"
 _STAGING = ".mempalace-toolkit-staging-"
@@ -57,9 +57,7 @@ def staging(parent: Path) -> Iterator[Path]:
 
 def swap(new: Path, target: Path, aside: Path) -> None:
     """Move new to target, what was there to aside. An OSError leaves target as it was."""
-    for file in new.iterdir():
-        _flush(file)
-    _flush(new)
+    sync_tree(new)
     old = target.exists() or target.is_symlink()
     if old:
         target.rename(aside)
@@ -69,15 +67,7 @@ def swap(new: Path, target: Path, aside: Path) -> None:
         if old:
             aside.rename(target)
         raise
-    _flush(target.parent)
-
-
-def _flush(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+    sync_path(target.parent)
 
 
 def _try_lock(number: int) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,11 @@ from pathlib import Path
 from mempalace_toolkit.errors import PalaceBusyError
 from mempalace_toolkit.files.private import private_folder, write_undone
 from mempalace_toolkit.palace.open_elsewhere import refuse_while_open_elsewhere
-from mempalace_toolkit.palace.toolkit_lock import mempalace_holder, write_holder
+from mempalace_toolkit.palace.toolkit_lock import (
+    mempalace_holder,
+    mempalace_lock_name,
+    write_holder,
+)
 
 _HOLDER_AT = 1  # byte 0 is MemPalace's own, see mempalace/palace/palace_lock.py
 
@@ -24,8 +27,7 @@ def hold_mempalace_lock(palace: Path, home: Path) -> Iterator[int]:
     Raises PalaceBusyError, naming the holder or whoever has the palace open without holding
     the lock, and WriteUndoneError.
     """
-    key = hashlib.sha256(os.path.realpath(palace).encode()).hexdigest()[:16]
-    file = private_folder(home / ".mempalace" / "locks") / f"mine_palace_{key}.lock"
+    file = private_folder(home / ".mempalace" / "locks") / mempalace_lock_name(palace)
     try:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from mempalace_toolkit.errors import NoPalaceError
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.palace.segment_names import UUID
 
-_SEGMENT = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\..+)?")
+_SEGMENT = re.compile(rf"{UUID}(\..+)?")
 _BEFORE_THE_FIRST_DRAWER = re.compile(
     r"\..+|(knowledge_graph|logstream)\.sqlite3(-\w+)?|mempalace_embedder\.json|rooms|kg|wings"
 )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-_UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
-SEGMENT_NAME = re.compile(_UUID)
+SEGMENT_NAME = re.compile(UUID)
 """What names a collection, a segment and the folder of one; nothing else ever becomes a path."""
 
-QUARANTINED_NAME = re.compile(rf"({_UUID})\.(drift|corrupt)-(.+)")
+QUARANTINED_NAME = re.compile(rf"({UUID})\.(drift|corrupt)-(.+)")
 """The segment, why it was set aside, and when: YYYYMMDD-HHMMSS, or what a person wrote."""

@@ -57,40 +57,43 @@ def palace_released(
     _hold(descriptor, palace, home, wait, holder)
 
 
+def mempalace_lock_name(palace: Path) -> str:
+    """The name of MemPalace's lock file of a palace, below `~/.mempalace/locks` (3.11).
+
+    Its key is 16 hex digits of the real path's sha256.
+    """
+    key = hashlib.sha256(os.path.realpath(palace).encode()).hexdigest()[:16]
+    return f"mine_palace_{key}.lock"
+
+
 def mempalace_holder(palace: Path, home: Path) -> str | None:
     """Who holds MemPalace's own lock on the palace right now: `PID N (command)`, or None.
 
-    MemPalace 3.11 flocks `~/.mempalace/locks/mine_palace_<key>.lock`, the key being 16 hex
-    digits of the real path's sha256, and writes the holder from byte 1 on.
+    MemPalace 3.11 writes the holder from byte 1 on.
     """
-    key = hashlib.sha256(os.path.realpath(palace).encode()).hexdigest()[:16]
-    file = home / ".mempalace" / "locks" / f"mine_palace_{key}.lock"
-    try:
-        descriptor = os.open(file, os.O_RDWR)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _holder(os.pread(descriptor, 500, 1))
-    finally:
-        os.close(descriptor)
-    return None
+    file = home / ".mempalace" / "locks" / mempalace_lock_name(palace)
+    return _holder_of(file, os.O_RDWR, fcntl.LOCK_EX, 1)
 
 
 def palace_holder(palace: Path, home: Path) -> str | None:
     """Who holds the palace right now, by our lock or by MemPalace's own. Writes nothing."""
+    ours = _holder_of(palace / LOCK_NAME, os.O_RDONLY, fcntl.LOCK_SH, 0)
+    return ours or mempalace_holder(palace, home)
+
+
+def _holder_of(file: Path, access: int, lock: int, offset: int) -> str | None:
+    """Who holds the lock on a file, as it says from `offset` on; None where nobody does."""
     try:
-        descriptor = os.open(palace / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(file, access | os.O_CLOEXEC)
     except OSError:
-        return mempalace_holder(palace, home)
+        return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, lock | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _holder(os.pread(descriptor, 500, 0))
+        return _holder(os.pread(descriptor, 500, offset))
     finally:
         os.close(descriptor)
-    return mempalace_holder(palace, home)
+    return None
 
 
 def held_by(holder: str | None, process: int) -> bool:

@@ -17,6 +17,7 @@ MODULES = {
     "mempalace-pi-session": "pi_session",
     "mempalace-toolkit": "toolkit",
 }
+"""The module under `cli/` that starts each command."""
 
 
 def completion(

@@ -16,8 +16,8 @@ from mempalace_toolkit import __version__
 from mempalace_toolkit.cli.context.completion import is_asked_for
 from mempalace_toolkit.cli.context.interruption import limited_to
 from mempalace_toolkit.cli.context.known import remember
-from mempalace_toolkit.cli.context.numbers import amount, whole_number
-from mempalace_toolkit.cli.context.palace_options import named
+from mempalace_toolkit.cli.context.numbers import whole_number
+from mempalace_toolkit.cli.context.palace_options import AsJson, Palace, Wait, named
 from mempalace_toolkit.cli.context.session_choices import (
     AgentCommand,
     Choices,
@@ -57,7 +57,7 @@ def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str
                 "--dry-run", help="Show what a run would do, and what would stop it; write nothing."
             ),
         ] = False,
-        as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+        as_json: AsJson = False,
         summary: Annotated[
             bool,
             typer.Option(
@@ -67,12 +67,7 @@ def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str
         progress: Annotated[
             bool, typer.Option("--progress", help="With --json: progress on stderr, as JSON lines.")
         ] = False,
-        palace: Annotated[
-            Path | None,
-            typer.Option(
-                metavar="DIR", parser=named, help="Palace folder to use instead of MemPalace's own."
-            ),
-        ] = None,
+        palace: Palace = None,
         store: Annotated[
             Path | None,
             typer.Option(
@@ -116,14 +111,7 @@ def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str
         no_repair: Annotated[
             bool, typer.Option("--no-repair", help="The same as --repair never.")
         ] = False,
-        wait: Annotated[
-            float | None,
-            typer.Option(
-                metavar="SECONDS",
-                parser=amount,
-                help="How long to wait for a busy palace (default: 60).",
-            ),
-        ] = None,
+        wait: Wait = None,
         time_limit: Annotated[
             int,
             typer.Option(
@@ -134,7 +122,10 @@ def run_command(agent_command: Callable[[], AgentCommand], name: str, about: str
             ),
         ] = 0,
         verbose: Annotated[
-            int, typer.Option("-v", "--verbose", count=True, help="Show more messages.")
+            int,
+            typer.Option(
+                "-v", "--verbose", count=True, show_default=False, help="Show more messages."
+            ),
         ] = 0,
         quiet: Annotated[
             bool, typer.Option("-q", "--quiet", help="Show no report and no progress; errors only.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mempalace_toolkit.cli.context.help_pages import HelpfulCommand, HelpfulGroup
+from mempalace_toolkit.cli.context.palace_options import AsJson
 from mempalace_toolkit.cli.context.schedule_options import ScheduleOptions
 from mempalace_toolkit.cli.output.boundary import end_with, print_answer, tell
 from mempalace_toolkit.errors import ExitCode
@@ -77,7 +78,6 @@ ContainerUser = Annotated[
 Engine = Annotated[str, typer.Option("--engine", metavar="docker|podman", help="Container engine.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that were changed by hand.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the steps; change nothing.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 
 
 @schedule_app.command("install", cls=_WithDevbox)

@@ -1,7 +1,6 @@
 """The help of each command: what it does, its options in plain words, examples, exit codes.
 
-typer writes types and ranges beside each option (`<list[str]>`, `[x>=1]`), which say little to a
-person; the checks behind them stay.
+typer writes the types of arguments beside them (`<list[str]>`), which say little to a person.
 """
 
 from __future__ import annotations
@@ -12,10 +11,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
-_NOISE = re.compile(
-    r"\s*\[(?:default: 0)?(?:; )?[^\[\]]*x[<>]=?[^\[\]]*\]| <\w+(?:\[\w+\])?>|\s*\[required\]"
-    r"|\s*\[default: 0\]"
-)
+_NOISE = re.compile(r" <\w+(?:\[\w+\])?>|\s*\[required\]")
 _OUTER = re.compile(r"^[\[{](\[?[A-Z]+(?:\.\.\.)?\]?(?:\.\.\.)?)[\]}](?:\.\.\.)?$")
 
 

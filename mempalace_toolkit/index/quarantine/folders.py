@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from mempalace_toolkit.errors import UsageError
-from mempalace_toolkit.files.exchange import exchange, sync_folder
+from mempalace_toolkit.files.exchange import exchange, sync_path
 from mempalace_toolkit.index.quarantine.note import noted
 from mempalace_toolkit.palace.segment_names import QUARANTINED_NAME
 
@@ -83,7 +83,7 @@ def set_aside(folder: Path, reason: Reason, stamp: str) -> Path:
     """Rename a segment's folder to MemPalace's name for it; the new path."""
     aside = aside_name(folder, reason, stamp)
     folder.rename(aside)
-    sync_folder(folder.parent)
+    sync_path(folder.parent)
     return aside
 
 
@@ -137,5 +137,5 @@ def restore(palace: Path, name: str) -> Path:
         exchange(folder, target)
     else:
         folder.rename(target)
-        sync_folder(palace)
+        sync_path(palace)
     return target

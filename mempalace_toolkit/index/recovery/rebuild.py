@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from mempalace_toolkit.chroma.tables import COPIED, DOCUMENT, Row
 from mempalace_toolkit.errors import DamageLeftError
-from mempalace_toolkit.files.exchange import sync_folder
+from mempalace_toolkit.files.exchange import sync_path
 from mempalace_toolkit.files.private import write_undone
 from mempalace_toolkit.index.recovery.tables import Recovery
 from mempalace_toolkit.index.recovery.transfer import Account, transfer
@@ -101,9 +100,5 @@ def index_words(connection: sqlite3.Connection) -> None:
 
 def sync_database(database: Path) -> None:
     """Have the file and its name on the disk. Raises OSError."""
-    descriptor = os.open(database, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    sync_folder(database.parent)
+    sync_path(database)
+    sync_path(database.parent)

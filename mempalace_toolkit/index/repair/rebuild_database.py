@@ -17,7 +17,7 @@ from pathlib import Path
 from mempalace_toolkit.chroma.database import open_database
 from mempalace_toolkit.chroma.records import CollectionRecord, read_records
 from mempalace_toolkit.errors import DamageLeftError, WriteUndoneError
-from mempalace_toolkit.files.exchange import exchange, sync_file
+from mempalace_toolkit.files.exchange import exchange, sync_path
 from mempalace_toolkit.files.private import write_undone
 from mempalace_toolkit.index.check.check import check_palace
 from mempalace_toolkit.index.check.database.tables import check_tables
@@ -66,7 +66,7 @@ def rebuilt_database(
             _try(palace, plan, scratch, setting)
             setting.before_step("exchange database")
             kept = aside_name(palace.database, "corrupt", setting.stamp)
-            sync_file(database)
+            sync_path(database)
             database.rename(kept)
             undo.callback(kept.rename, database)
             exchange(kept, palace.database)

@@ -16,7 +16,7 @@ import uuid
 
 from mempalace_toolkit.chroma.watermarks import replace_segment, undo_replacing
 from mempalace_toolkit.errors import DamageLeftError, WriteUndoneError
-from mempalace_toolkit.files.exchange import sync_folder
+from mempalace_toolkit.files.exchange import sync_path
 from mempalace_toolkit.index.check.check import check_palace
 from mempalace_toolkit.index.quarantine.folders import UNSAFE_KINDS, Reason, aside_name
 from mempalace_toolkit.index.repair.build import build_index, scratch_folder
@@ -93,7 +93,7 @@ def place(work: Work) -> None:
         note_replacing(work.built, work.plan.segment, work.kept.name if work.kept else "")
         work.built.rename(work.fresh)
         work.undo.callback(work.fresh.rename, work.built)
-        sync_folder(work.palace.path)
+        sync_path(work.palace.path)
 
 
 def switch(work: Work) -> None:
@@ -120,7 +120,7 @@ def set_aside_old(work: Work) -> None:
             work.kept = aside_name(work.fresh, _reason(work), work.setting.stamp)
         work.live.rename(work.kept)
         work.undo.callback(work.kept.rename, work.live)
-    sync_folder(work.palace.path)
+    sync_path(work.palace.path)
 
 
 def _reason(work: Work) -> Reason:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from mempalace_toolkit.chroma.database import open_database
 from mempalace_toolkit.errors import MempalaceError
-from mempalace_toolkit.files.exchange import sync_folder, sync_tree
+from mempalace_toolkit.files.exchange import sync_path, sync_tree
 from mempalace_toolkit.index.quarantine.folders import list_quarantined
 from mempalace_toolkit.index.quarantine.note import note_replaced
 from mempalace_toolkit.palace.location import PalaceLocation
@@ -99,7 +99,7 @@ def finish_replacements(palace: PalaceLocation) -> None:
                 folder.rename(palace.path / note.own)
         elif note.old in used:
             shutil.rmtree(folder)
-    sync_folder(palace.path)
+    sync_path(palace.path)
 
 
 def _set_aside(palace: Path, fresh: str, note: Replacing) -> None:

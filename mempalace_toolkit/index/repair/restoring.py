@@ -13,7 +13,7 @@ from pathlib import Path
 from mempalace_toolkit.chroma.records import CollectionRecord, read_records
 from mempalace_toolkit.chroma.watermarks import replace_segment, undo_replacing
 from mempalace_toolkit.errors import MempalaceError, PalaceBusyError
-from mempalace_toolkit.files.exchange import sync_folder
+from mempalace_toolkit.files.exchange import sync_path
 from mempalace_toolkit.files.private import write_undone
 from mempalace_toolkit.index.quarantine.folders import quarantined_path, restore
 from mempalace_toolkit.index.repair.replacement import NOTE, note_replacing, rename_aside
@@ -58,7 +58,7 @@ def _replace(palace: PalaceLocation, record: CollectionRecord, folder: Path) -> 
         undo.callback((folder / NOTE).unlink, missing_ok=True)
         folder.rename(fresh)
         undo.callback(fresh.rename, folder)
-        sync_folder(palace.path)
+        sync_path(palace.path)
         change = replace_segment(palace, record, fresh.name, record.vector_watermark)
         undo.callback(undo_replacing, palace, change)
         for before, after in rename_aside(palace.path, old.name, fresh.name):
@@ -66,5 +66,5 @@ def _replace(palace: PalaceLocation, record: CollectionRecord, folder: Path) -> 
         old.rename(aside)
         undo.pop_all()
     (fresh / NOTE).unlink(missing_ok=True)
-    sync_folder(palace.path)
+    sync_path(palace.path)
     return fresh
