@@ -75,8 +75,10 @@ says() { # each word is in the output that `run` kept
 answer() { # BIN: the three commands start, from anywhere, with next to no environment.
   local name
   for name in $COMMANDS; do
-    (cd / && env -i HOME="$HOME" PATH=/usr/bin:/bin "$1/$name" --help) | grep -q "$name"
-    (cd / && env -i HOME="$HOME" PATH=/usr/bin:/bin "$1/$name" --version) | grep -q '[0-9]'
+    run -0 env -C / -i HOME="$HOME" PATH=/usr/bin:/bin "$1/$name" --help
+    says "$name"
+    run -0 env -C / -i HOME="$HOME" PATH=/usr/bin:/bin "$1/$name" --version
+    [[ $output =~ [0-9]\.[0-9] ]]
   done
 }
 

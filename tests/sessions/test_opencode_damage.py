@@ -12,7 +12,7 @@ import pytest
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.opencode import open_store
-from tests.sessions.opencode_writing import add_session, make_database
+from tests.sessions.opencode_writing import START, add_session, execute, make_database
 
 CASE = Path(__file__).parents[1] / "fixtures" / "cases" / "oc-damaged-page" / "opencode"
 COUNT = 100
@@ -76,14 +76,35 @@ def pages_of(path: Path, name: str) -> list[int]:
 def test_damage_in_any_tree_loses_nothing_silently(tmp_path: Path, tree: str) -> None:
     path = make_database(tmp_path / "opencode.db")
     everything = {f"ses_{number:03}" for number in range(COUNT)}
-    for name in everything:
-        add_session(path, name, "Asked " * 40, "Answered " * 40, title="t" * 90)
+    for number, name in enumerate(sorted(everything)):
+        add_session(
+            path, name, "Asked " * 40, "Answered " * 40, title="t" * 90, at=START + number * 1000
+        )
     pages = pages_of(path, tree)
     data = bytearray(path.read_bytes())
     page = pages[len(pages) // 2]
     data[(page - 1) * 4096 : page * 4096] = b"\xa5" * 4096
     path.write_bytes(data)
     read, unread, more = taken(path)
-    assert read
+    assert len(read) > COUNT // 3
     assert more or read | unread == everything
     assert not read & unread
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_copies_of_a_session_in_a_damaged_page_are_read(tmp_path: Path, is_named: bool) -> None:
+    path = make_database(tmp_path / "opencode.db")
+    execute(path, "alter table session add column fork_session_id text")
+    add_session(path, "ses_original", "Asked " * 700, "Answered")
+    add_session(path, "ses_between", *["Said between. " * 20] * 20, at=START + 9000)
+    named = {"fork_session_id": "ses_original"} if is_named else {}
+    forks = {f"ses_fork{number}" for number in range(9)}
+    for name in sorted(forks):
+        add_session(path, name, "Asked " * 700, "Answered", "More " * 700, **named)
+    data = bytearray(path.read_bytes())
+    page = pages_of(path, "part")[0]
+    data[(page - 1) * 4096 : page * 4096] = b"\xa5" * 4096
+    path.write_bytes(data)
+    read, unread, _ = taken(path)
+    assert "ses_original" in unread
+    assert read - {"ses_between"} == forks

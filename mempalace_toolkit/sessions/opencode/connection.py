@@ -27,6 +27,10 @@ _WAIT_SECONDS = 0.5
 _ATTEMPTS = 3
 
 
+class DamagedPageError(StoreUnreadableError):
+    """What was asked for lies in a damaged page; the rest of the file can be read."""
+
+
 def beside(path: Path, suffix: str) -> Path:
     """The file that SQLite keeps beside a database: `-wal`, `-shm`, `-journal`."""
     return path.with_name(path.name + suffix)
@@ -126,7 +130,7 @@ class Snapshot:
                 f"{self._path}: cannot be opened ({error})",
                 "give this user read access to the database, its -wal and its -shm file",
             )
-        return StoreUnreadableError(
+        return DamagedPageError(
             f"{self._path}: a page of it is damaged, and what lies there cannot be read ({error})",
             _remedy(self._path),
         )

@@ -11,6 +11,7 @@ from typing import Self
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.model import Session, SessionRef, StoreFinding, Turn, TurnCount
+from mempalace_toolkit.sessions.opencode.connection import DamagedPageError
 from mempalace_toolkit.sessions.opencode.database import DatabaseSource
 from mempalace_toolkit.sessions.opencode.forks import ForkGroups, RecentTurns, leading_run
 from mempalace_toolkit.sessions.opencode.imported import Continued, ImportedStorage
@@ -159,12 +160,18 @@ class OpencodeStore:
     def _without_copies(
         self, entry: Entry, turns: list[Turn]
     ) -> tuple[list[Turn], int, str | None]:
-        """The turns, how many of them lead another session, and which one; the longest run."""
+        """The turns, how many of them lead another session, and which one; the longest run.
+
+        An original in a damaged page cannot be compared with: the copies are taken as turns.
+        """
         best, origin = 0, None
         for original in self._forks.originals(entry.ref.id):
-            if original.ref.id == entry.forked_from:
-                turns = _named_as_in(self._turns(original), turns)
-            run = leading_run(turns, self._keys(original))
+            try:
+                if original.ref.id == entry.forked_from:
+                    turns = _named_as_in(self._turns(original), turns)
+                run = leading_run(turns, self._keys(original))
+            except DamagedPageError:
+                continue
             if run > best:
                 best, origin = run, original.ref.id
         return turns, best, origin
