@@ -97,10 +97,10 @@ def test_copies_of_a_session_in_a_damaged_page_are_read(tmp_path: Path, is_named
     execute(path, "alter table session add column fork_session_id text")
     add_session(path, "ses_original", "Asked " * 700, "Answered")
     add_session(path, "ses_between", *["Said between. " * 20] * 20, at=START + 9000)
-    named = {"fork_session_id": "ses_original"} if is_named else {}
+    original = "ses_original" if is_named else None
     forks = {f"ses_fork{number}" for number in range(9)}
     for name in sorted(forks):
-        add_session(path, name, "Asked " * 700, "Answered", "More " * 700, **named)
+        add_session(path, name, "Asked " * 700, "Answered", "More " * 700, fork_session_id=original)
     data = bytearray(path.read_bytes())
     page = pages_of(path, "part")[0]
     data[(page - 1) * 4096 : page * 4096] = b"\xa5" * 4096
