@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mempalace_toolkit.cli.context.environment import Surroundings
+    from mempalace_toolkit.sessions.model import StoreFinding
 
 NAME = "mempalace-session"
 ABOUT = "Take opencode's sessions into the palace, and keep its index sound."
@@ -26,7 +27,10 @@ def _command() -> AgentCommand:
     def locate(here: Surroundings) -> Sequence[Path]:
         return opencode.locate(here.xdg_data_home(), here.get("OPENCODE_DB"))
 
-    return AgentCommand(NAME, "opencode", searched, locate, opencode.open_store)
+    def left_copies(here: Surroundings) -> Sequence[StoreFinding]:
+        return opencode.left_copies(here.xdg_data_home())
+
+    return AgentCommand(NAME, "opencode", searched, locate, opencode.open_store, left_copies)
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from mempalace_toolkit.cli.context.session_choices import since_ms
 from mempalace_toolkit.cli.output.text import cells, fit
 from mempalace_toolkit.errors import UsageError
 from tests.conftest import Sandbox
+from tests.sessions.opencode_writing import make_database
 from tests.test_whole_job import BASIC, edit, put_opencode, say
 
 Recorded = Callable[[str], Path]
@@ -34,6 +35,21 @@ def test_without_a_store_there_is_nothing_to_do_and_it_says_where_it_looked(
     assert told["status"] == "noop"
     assert told["searched"]
     assert list(bare.home.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["opencode.db.old", "storage.bak"])
+def test_where_only_a_copy_of_the_store_is_left_the_run_names_it(bare: Sandbox, name: str) -> None:
+    copy = bare.home / ".local/share/opencode" / name
+    if name.endswith(".bak"):
+        (copy / "session" / "project").mkdir(parents=True)
+    else:
+        copy.parent.mkdir(parents=True)
+        make_database(copy)
+    answer = bare.session("--json")
+    assert answer.code == 0
+    (finding,) = answer.json["findings"]
+    assert (finding["kind"], finding["path"]) == ("copy_not_read", str(copy))
+    assert f"--store {copy}" in bare.session().err
 
 
 @pytest.mark.parametrize(

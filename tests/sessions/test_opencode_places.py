@@ -170,3 +170,12 @@ def test_times_in_seconds_are_times(tmp_path: Path) -> None:
         assert (ref.created, ref.updated) == (1_790_000_000_000, 1_790_000_002_000)
         times = [turn.time for turn in store.read_session(ref).turns]
     assert times == [1_790_000_000_000, 1_790_000_001_250]
+
+
+def test_one_database_under_two_names_is_read_once(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "opencode.db")
+    add_session(path, "ses_1", "Said once", "!")
+    (tmp_path / "opencode-dev.db").hardlink_to(path)
+    with open_store([tmp_path]) as store:
+        assert [ref.id for ref in store.find_sessions()] == ["ses_1"]
+        assert not store.findings

@@ -241,13 +241,16 @@ def _nothing_to_do(command: AgentCommand, choices: Choices, surroundings: Surrou
     from mempalace_toolkit.report.values import RunReport
 
     searched = [str(place) for place in command.searched(surroundings)]
+    copies = list(command.left_copies(surroundings))
     if choices.as_json:
         palace = surroundings.palace(choices.palace, surroundings.configuration())
-        report = RunReport(command.name, str(palace.path), searched=searched)
+        report = RunReport(command.name, str(palace.path), searched=searched, findings=copies)
         _print_report(report, [], choices)
     elif not choices.quiet:
         print(f"Nothing to do: no {command.agent} sessions on this machine. Looked at:")
         print("\n".join(f"  {place}" for place in searched))
+        for finding in copies:
+            tell(f"{finding.kind}: {finding.message}")
     return ExitCode.OK
 
 

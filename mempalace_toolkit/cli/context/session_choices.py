@@ -14,14 +14,15 @@ from mempalace_toolkit.errors import UsageError
 if TYPE_CHECKING:
     from mempalace_toolkit.cli.context.environment import Surroundings
     from mempalace_toolkit.pipeline import Repair, RunRequest
-    from mempalace_toolkit.sessions.model import Agent, Store
+    from mempalace_toolkit.sessions.model import Agent, Store, StoreFinding
 
 
 @dataclass(frozen=True, slots=True)
 class AgentCommand:
     """What tells one agent's command from the other's.
 
-    `searched` and `locate` give the places of its store: those looked at, those there.
+    `searched` and `locate` give the places of its store: those looked at, those there;
+    `left_copies` what may hold its sessions where no store is.
     """
 
     name: str
@@ -29,6 +30,7 @@ class AgentCommand:
     searched: Callable[[Surroundings], Sequence[Path]]
     locate: Callable[[Surroundings], Sequence[Path]]
     open_store: Callable[[Sequence[Path]], Store]
+    left_copies: Callable[[Surroundings], Sequence[StoreFinding]] = lambda _: ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from mempalace_toolkit.sessions.model import StoreFinding
     from mempalace_toolkit.sessions.opencode.store import OpencodeStore
 
-__all__ = ["locate", "open_store", "searched"]
+__all__ = ["left_copies", "locate", "open_store", "searched"]
+
+
+def left_copies(data_home: Path) -> list[StoreFinding]:
+    """A finding for each copy of a store where opencode keeps its own; for where there is none."""
+    from mempalace_toolkit.sessions.opencode.copies import copies_in
+
+    return copies_in(data_home / "opencode", ())
 
 
 def open_store(paths: Sequence[Path]) -> OpencodeStore:

@@ -37,11 +37,11 @@ def copies_in(folder: Path, read: Collection[Path]) -> list[StoreFinding]:
         names = sorted(folder.iterdir())
     except OSError:
         return []
-    in_use = {identity for path in read if (identity := _identity(path)) is not None}
+    in_use = {same for path in read if (same := identity(path)) is not None}
     return [_finding(path) for path in names if path not in read and _is_copy(path, in_use)]
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> tuple[int, int] | None:
     """Device and inode; None where there is no file."""
     try:
         state = path.stat()
@@ -56,7 +56,7 @@ def _is_copy(path: Path, in_use: Collection[tuple[int, int]]) -> bool:
             return path.name.startswith("storage") and (path / "session").is_dir()
         if is_database(path.name) or not _LOOKALIKE.fullmatch(path.name) or not path.is_file():
             return False
-        if _BESIDE.fullmatch(path.name) or _identity(path) in in_use:
+        if _BESIDE.fullmatch(path.name) or identity(path) in in_use:
             return False
         with path.open("rb") as file:
             return file.read(len(_MAGIC)) == _MAGIC

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.model import StoreFinding
-from mempalace_toolkit.sessions.opencode.copies import copies_in
+from mempalace_toolkit.sessions.opencode.copies import copies_in, identity
 from mempalace_toolkit.sessions.opencode.database import DatabaseSource
 from mempalace_toolkit.sessions.opencode.imported import ImportedStorage
 from mempalace_toolkit.sessions.opencode.location import expand
@@ -38,11 +38,15 @@ def open_sources(paths: Sequence[Path]) -> Opened:
     folders: dict[Path, StorageSource] = {}
     unknown: set[Path] = set()
     failed: set[Path] = set()
+    seen = set()
     for path in _expanded(paths, failures):
         place = path.resolve()
         try:
-            if place in databases or place in folders:
+            file = identity(place)  # one database under two names (hard links) is one
+            if place in databases or place in folders or file in seen:
                 continue
+            if file is not None:
+                seen.add(file)
             if path.is_dir():
                 folders[place] = StorageSource(path)
             else:
