@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mempalace_toolkit.files.private import told_as_full
 from mempalace_toolkit.index.workers.prefork import settled
 from mempalace_toolkit.mining import ahead
 from tests.conftest import Answer, Sandbox
+from tests.test_whole_job import put_opencode
 
 pytestmark = pytest.mark.own_children
 
@@ -73,6 +75,35 @@ def test_on_a_disk_without_a_free_block_a_command_that_writes_ends_with_74(
     assert len(answer.err.strip().splitlines()) <= 3 or asked[0] != TOOLKIT
     if "--json" in asked:
         assert answer.json["error"]["kind"] == "write_undone"
+
+
+@pytest.mark.parametrize("kilobytes", [0, 24, 44, 56, 64])
+def test_a_full_disk_under_pages_and_ledger_ends_with_74_and_the_next_run_takes_all(
+    bare: Sandbox, recorded: Callable[[str], Path], kilobytes: int
+) -> None:
+    put_opencode(bare, recorded("opencode/1.18.33/basic") / "opencode.db")
+    data = bare.home / ".local/share/mempalace-toolkit"
+    data.mkdir(parents=True)
+    files = f"find '{data}' -type f ! -name 'ledger.sqlite3*'"
+    script = (
+        f"mount -t tmpfs -o size=1m tmpfs '{data}' && head -c {1024 - kilobytes}k /dev/zero"
+        f" >'{data}/filler' || exit 99; \"$@\"; code=$?; rm '{data}/filler'; {files} >&2;"
+        ' "$@" --dry-run | tail -n 2; exit $code'
+    )
+    ended = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", *bare.command("mempalace-session")],
+        env=bare.variables(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if ended.returncode in (1, 99):
+        pytest.skip("this machine does not let the test mount a small file system")
+    assert ended.returncode == 74, ended
+    assert "cannot rollback" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ".tmp" not in ended.stderr
+    assert "1 new" in ended.stdout
 
 
 def test_a_check_needs_no_room(palace_home: Sandbox) -> None:

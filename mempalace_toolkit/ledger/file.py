@@ -97,7 +97,8 @@ class LedgerFile:
             try:
                 yield
             except BaseException:
-                self._db.execute("rollback")
+                if self._db.in_transaction:  # on a full disk SQLite has rolled back by itself
+                    self._db.execute("rollback")
                 raise
             self._db.execute("commit")
         except sqlite3.Error as error:

@@ -11,8 +11,8 @@ import os
 import sys
 import time
 
-_WARM_SECONDS = 0.05
-_PROBE_SECONDS = 0.25
+_WARM_SECONDS = 0.02
+_PROBE_SECONDS = 0.08
 _SIZE = 64
 _OPERATIONS = 2 * _SIZE**3
 _EMBEDDING = 2.4e9

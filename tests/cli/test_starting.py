@@ -42,7 +42,7 @@ def test_help_of_a_subcommand_loads_nothing_slow(group: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("command", ["session", "pi_session"])
-@pytest.mark.parametrize("arguments", [[], ["--json"], ["--dry-run"]])
+@pytest.mark.parametrize("arguments", [[], ["--json"], ["--palace", "x", "--limit", "3"]])
 def test_a_run_without_a_store_loads_nothing_slow(
     command: str, arguments: list[str], tmp_path: Path
 ) -> None:

@@ -1,9 +1,14 @@
-"""Options that nobody typed, taken as they are: typer loads pydantic to look at any value."""
+"""Values that need no look, taken as they are: typer loads pydantic to look at any other.
+
+Those are the options that nobody typed, and typed ones that are text or have a parser of ours.
+"""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from mempalace_toolkit.cli.context.help_pages import HelpfulCommand
 
@@ -22,11 +27,22 @@ class QuickCommand(HelpfulCommand):
         for one in parameters:
             is_plain = not one.required and one.callback is None
             if (is_plain or one.name == "help") and "process_value" not in vars(one):
-                one.process_value = partial(_value, one.name, one.process_value)  # type: ignore[method-assign]
+                one.process_value = partial(_value, one, one.process_value)  # type: ignore[method-assign]
         return parameters
 
 
-def _value(name: str, typed: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
-    source = context.get_parameter_source(name)
-    was_typed = source is None or source.name != _NOT_TYPED
-    return typed(context, value) if was_typed else value
+def _value(one: Any, typed: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
+    source = context.get_parameter_source(one.name)
+    if source is not None and source.name == _NOT_TYPED:
+        return value
+    if not isinstance(value, str):
+        return typed(context, value)
+    kind = one.type_descriptor
+    parser = kind.parameter_info.parser
+    if parser is None:
+        return value if kind.annotation is str else typed(context, value)
+    try:
+        return parser(value)
+    except typer.BadParameter as error:
+        error.ctx, error.param = context, one
+        raise
