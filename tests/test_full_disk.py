@@ -103,7 +103,7 @@ def test_a_full_disk_under_pages_and_ledger_ends_with_74_and_the_next_run_takes_
     assert "cannot rollback" not in ended.stderr
     assert "Traceback" not in ended.stderr
     assert ".tmp" not in ended.stderr
-    assert "1 new" in ended.stdout
+    assert "2 new." in ended.stdout
 
 
 def test_a_check_needs_no_room(palace_home: Sandbox) -> None:
