@@ -105,7 +105,7 @@ def _contradictions(header: Header, dimension: int | None) -> Iterator[str]:
 def read_elements(folder: Path, header: Header, mapped: bool = False) -> Elements:
     """The elements; fewer than the header counts where the file ends before. Raises ReadError."""
     data = load(folder / LEVEL0, header.count * header.element_size, mapped)
-    return _split(data, len(data) // header.element_size, header, _read_lengths(folder))
+    return _split(data, len(data) // header.element_size, header, read_lengths(folder))
 
 
 def read_beyond_header(
@@ -130,7 +130,7 @@ def read_beyond_header(
         count += 1
     if count == header.count:
         return elements
-    return _split(data, count, header, _read_lengths(folder))
+    return _split(data, count, header, read_lengths(folder))
 
 
 def guess_elements(folder: Path, dimension: int, mapped: bool = False) -> Elements | None:
@@ -156,11 +156,12 @@ def guess_elements(folder: Path, dimension: int, mapped: bool = False) -> Elemen
         count = int(filled[-1]) + 1 if len(filled) else 0
         labels = every.labels[:count][possible[:count]]
         if count and len(np.unique(labels)) == len(labels):
-            return _split(data, count, header, _read_lengths(folder))
+            return _split(data, count, header, read_lengths(folder))
     return None
 
 
-def _read_lengths(folder: Path) -> NDArray[np.float32] | None:
+def read_lengths(folder: Path) -> NDArray[np.float32] | None:
+    """What `length.bin` holds: the norm of each vector before; None where it cannot be read."""
     try:
         size = file_size(folder / LENGTHS)[0]
         return load(folder / LENGTHS, size)[: size // 4 * 4].view(np.float32)

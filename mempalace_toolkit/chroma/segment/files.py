@@ -49,6 +49,7 @@ __all__ = [
     "SegmentFiles",
     "is_cut",
     "read_for_salvage",
+    "read_id_map",
     "read_segment",
 ]
 
@@ -99,7 +100,7 @@ def read_segment(folder: Path, dimension: int | None, mapped: bool = False) -> S
     except ReadError as error:
         problems.append(error.problem)
     try:
-        id_map = _read_id_map(folder)
+        id_map = read_id_map(folder)
     except ReadError as error:
         problems.append(error.problem)
     problems.extend(_allocated_beyond_end(folder))
@@ -189,7 +190,8 @@ def _read_upper_links(folder: Path, header: Header | None) -> NDArray[np.uint32]
     return load(folder / LINK_LISTS, size // 4 * 4).view(np.uint32)
 
 
-def _read_id_map(folder: Path) -> IdMap:
+def read_id_map(folder: Path) -> IdMap:
+    """The map of ids and labels in a segment folder. Raises ReadError."""
     try:
         size = file_size(folder / PICKLE)[0]
     except ReadError as error:

@@ -1,0 +1,1 @@
+"""Tests of recall/: asking a palace without chromadb."""
