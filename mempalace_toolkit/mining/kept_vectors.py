@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,15 @@ class KeptVectors:
 def forget(folder: Path) -> None:
     """Remove all vectors below a folder."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def forget_unused(folder: Path, before: float) -> None:
+    """Remove each folder in `folder` in which nothing was written since then (Unix seconds)."""
+    with suppress(OSError):
+        for one in folder.iterdir():
+            written = [file.stat().st_mtime for file in (one, *one.rglob("*"))]
+            if max(written) < before:
+                forget(one)
 
 
 def _record(digest: bytes, vector: NDArray[np.float32] | bytes) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from pathlib import Path
 from typing import IO
 
@@ -11,11 +10,15 @@ from mempalace_toolkit.chroma.contents import roll_back_journal
 from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.mining.ahead import AheadSetting, embed_pages
 from mempalace_toolkit.mining.filing import key_of, look_at_palace
+from mempalace_toolkit.mining.kept_vectors import forget, forget_unused
 from mempalace_toolkit.model.ensure import ensure
 from mempalace_toolkit.palace.toolkit_lock import palace_released
 from mempalace_toolkit.pipeline.batches import Batch
 from mempalace_toolkit.pipeline.request import RunRequest, timed
 from mempalace_toolkit.report.values import Observer, RunReport
+
+UNUSED_SECONDS = 30 * 24 * 3600
+"""After which vectors that were kept for later are not asked for any more."""
 
 LEAST_BYTES = 48_000
 """Of pages: some sixty drawers. Fewer are embedded sooner than the child has started."""
@@ -68,8 +71,9 @@ def vectors_folder(request: RunRequest) -> Path:
 
 
 def forget_vectors(request: RunRequest) -> None:
-    """Remove what was embedded ahead."""
-    shutil.rmtree(vectors_folder(request), ignore_errors=True)
+    """Remove what was embedded ahead, and what was once kept for a palace that no run names."""
+    forget(vectors_folder(request))
+    forget_unused(request.data / "vectors", request.now_ms / 1000 - UNUSED_SECONDS)
 
 
 def _worthwhile(request: RunRequest, batch: Batch) -> list[Path]:

@@ -14,9 +14,14 @@ from mempalace_toolkit.index.repair.heal import heal
 from mempalace_toolkit.index.repair.pruning import plan_unattended_pruning, prune
 from mempalace_toolkit.index.repair.result import RepairResult
 from mempalace_toolkit.index.repair.work import RepairSetting
-from mempalace_toolkit.index.workers.embedding import palace_embedder
+from mempalace_toolkit.index.workers.embedding import Embed, palace_embedder
 from mempalace_toolkit.model.ensure import ensure
 from mempalace_toolkit.model.location import status
+from mempalace_toolkit.pipeline.kept_embedding import (
+    KeptEmbedding,
+    forget_embedded,
+    repair_folder,
+)
 from mempalace_toolkit.pipeline.request import RunRequest, timed
 from mempalace_toolkit.report.values import Observer, RunReport
 
@@ -35,7 +40,7 @@ def keep_sound(
     palace = request.palace
     setting, deep = None, None
     if request.repair != "never":
-        setting = repair_setting(request, observer)
+        setting = repair_setting(request, observer, keep=True)
         if setting.embed and request.repair == "always":
             deep = DeepCheck(setting.embed, thorough=True)
         elif mined:
@@ -52,6 +57,7 @@ def keep_sound(
             f"the palace's index is damaged: {healing.after.detail}",
             "mempalace-toolkit repair --dry-run shows what can be done",
         )
+    forget_embedded(request)
 
 
 def sample_check(request: RunRequest) -> DeepCheck | None:
@@ -81,8 +87,11 @@ def prune_replaced(request: RunRequest, report: RunReport) -> None:
         report.pruned += prune(palace.path, plan)
 
 
-def repair_setting(request: RunRequest, observer: Observer) -> RepairSetting:
-    """What a repair works with; the model is made present when it is first needed."""
+def repair_setting(request: RunRequest, observer: Observer, *, keep: bool = False) -> RepairSetting:
+    """What a repair works with; the model is made present when it is first needed.
+
+    With `keep` what it embeds stays on the disk until the index is sound.
+    """
     embed = palace_embedder(request.palace, request.environment)
 
     def embed_with_model(texts: Sequence[str]) -> NDArray[np.float32]:
@@ -90,11 +99,15 @@ def repair_setting(request: RunRequest, observer: Observer) -> RepairSetting:
             ensure(request.model, observer.stage)
         return embed(texts)
 
+    embedding: Embed = embed_with_model
+    if keep and request.palace.embedding_model == "minilm":
+        folder = repair_folder(request)
+        embedding = KeptEmbedding(embed_with_model, folder, request.model.cache)
     return RepairSetting(
         home=request.home,
         environment=request.environment,
         stamp=request.stamp,
-        embed=embed_with_model,
+        embed=embedding,
         before_step=lambda step: observer.stage(f"repairing the index: {step}"),
     )
 

@@ -17,6 +17,7 @@ from mempalace_toolkit.index.repair.result import RepairResult
 from mempalace_toolkit.palace.mempalace_lock import hold_mempalace_lock
 from mempalace_toolkit.palace.toolkit_lock import palace_lock
 from mempalace_toolkit.pipeline.index_health import note_kept, repair_setting
+from mempalace_toolkit.pipeline.kept_embedding import forget_embedded
 from mempalace_toolkit.pipeline.request import RunRequest
 from mempalace_toolkit.report.values import Observer
 
@@ -30,8 +31,10 @@ def repair_now(
     """
     palace = request.palace
     with palace_lock(palace.path, request.home, request.wait, request.command):
-        result = repair_palace(palace, plan, repair_setting(request, observer))
+        result = repair_palace(palace, plan, repair_setting(request, observer, keep=True))
         note_kept(result)
+        if result.sound:
+            forget_embedded(request)
         return result, index_report(result.findings)
 
 

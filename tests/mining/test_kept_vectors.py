@@ -9,7 +9,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mempalace_toolkit.mining.kept_vectors import KeptVectors, VectorWriter, digest_of, forget
+from mempalace_toolkit.mining.kept_vectors import (
+    KeptVectors,
+    VectorWriter,
+    digest_of,
+    forget,
+    forget_unused,
+)
 
 RECORD = 32 + 4 * 384 + 8
 
@@ -59,3 +65,15 @@ def test_a_torn_or_altered_file_gives_right_vectors_or_none(
         content[flip * len(content) // 1000] ^= 1
     file.write_bytes(content)
     assert found(folder, [*written]).items() <= written.items()
+
+
+def test_only_what_was_written_long_ago_is_removed(tmp_path: Path) -> None:
+    for name in ("old", "grown", "new"):
+        write(tmp_path / name / "model", [name])
+        if name != "new":
+            for file in (tmp_path / name, *(tmp_path / name).rglob("*")):
+                os.utime(file, (1_000, 1_000))
+    write(tmp_path / "grown" / "model", ["more"])
+    forget_unused(tmp_path, 2_000)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["grown", "new"]
+    forget_unused(tmp_path / "missing", 2_000)
