@@ -1,8 +1,10 @@
 """Run as a child: one search by MemPalace's own searcher, asked and answered in JSON.
 
-`python -m mempalace_toolkit.recall.child_search` reads {"palace", "query", "wing", "results"} on
-stdin and writes what `mempalace.searcher.search_memories` returns to stdout. Whatever MemPalace
-and chromadb print goes to stderr.
+`python -m mempalace_toolkit.recall.child_search` reads {"palace", "query", "wing", "results",
+"reader"} on stdin and writes what `mempalace.searcher.search_memories` returns to stdout. With
+the reader "toolkit" vectors and rows are read by the toolkit, and chromadb is not loaded; where
+that is not possible the answer is {"not_possible": why}. Whatever MemPalace and chromadb print
+goes to stderr.
 """
 
 from __future__ import annotations
@@ -11,6 +13,18 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mempalace_toolkit.recall.search import TOOLKIT
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mempalace_toolkit.model.encode import Encoder
 
 
 def main() -> None:
@@ -18,10 +32,62 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     asked = json.load(sys.stdin)
-    search = importlib.import_module("mempalace.searcher").search_memories
-    found = search(asked["query"], asked["palace"], wing=asked["wing"], n_results=asked["results"])
+    found = _read_by_the_toolkit(asked) if asked["reader"] == TOOLKIT else _search(asked)
     with answer:
         json.dump(found, answer, default=str)
+
+
+def _search(asked: Mapping[str, Any]) -> dict[str, Any]:
+    search = importlib.import_module("mempalace.searcher").search_memories
+    found: dict[str, Any] = search(
+        asked["query"], asked["palace"], wing=asked["wing"], n_results=asked["results"]
+    )
+    return found
+
+
+def _read_by_the_toolkit(asked: Mapping[str, Any]) -> dict[str, Any]:
+    # Before numpy is loaded: more threads of its BLAS are slower for one question.
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    with ThreadPoolExecutor(1) as pool:
+        # Loading the model takes as long as all else together, and holds no lock of Python's.
+        encoder = pool.submit(_load_encoder)
+        try:
+            return _search_own(asked, encoder)
+        except Exception as error:
+            # Whatever it is, MemPalace's own way is still there.
+            return {"not_possible": f"{error or type(error).__name__}"}
+
+
+def _load_encoder() -> Encoder:
+    from mempalace_toolkit.model.encode import Encoder
+    from mempalace_toolkit.model.location import model_folder
+
+    return Encoder(model_folder(Path.home()))
+
+
+def _search_own(asked: Mapping[str, Any], encoder: Future[Encoder]) -> dict[str, Any]:
+    from mempalace_toolkit.palace.location import PalaceLocation
+    from mempalace_toolkit.recall.following import FollowedPalace
+    from mempalace_toolkit.recall.tools import CLOSETS, NotPossibleError, Reader, put_in_place
+    from mempalace_toolkit.recall.without_chromadb import stand_in
+
+    missed = stand_in()
+
+    def embed(texts: Sequence[str]) -> NDArray[np.float32]:
+        return encoder.result()(texts)
+
+    palace = PalaceLocation(Path(asked["palace"]), "chroma", "minilm")
+    reader = Reader(FollowedPalace(palace), embed)
+    put_in_place(reader)
+    name = importlib.import_module("mempalace.config").get_configured_collection_name()
+    if reader.collection(name) is None:
+        raise NotPossibleError(f"there is no collection {name}")
+    reader.collection(CLOSETS)
+    found = _search(asked)
+    trouble = [*reader.failures, *missed]
+    if trouble or found.get("error"):
+        raise NotPossibleError("; ".join(trouble) or str(found["error"]))
+    return found
 
 
 if __name__ == "__main__":

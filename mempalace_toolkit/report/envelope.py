@@ -33,7 +33,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
     "mempalace-session": _RUN,
     "mempalace-pi-session": _RUN,
     "mempalace-toolkit": ("text",),
-    "mempalace-toolkit search": ("question", "hits"),
+    "mempalace-toolkit search": ("question", "reader", "reader_reason", "hits"),
     "mempalace-toolkit connect": ("agents",),
     "mempalace-toolkit check": ("seconds", "index"),
     "mempalace-toolkit repair": ("plan", "repair", "index"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.conftest import Sandbox
+from tests.conftest import Sandbox, tree_state
+from tests.filled_home import segment
 
 
 def test_a_hit_names_its_session_its_folder_and_the_command_that_resumes_it(
@@ -30,8 +31,6 @@ def test_a_person_sees_title_wing_words_and_the_command(palace_home: Sandbox) ->
 
 
 def test_searching_changes_no_page_and_no_ledger(palace_home: Sandbox) -> None:
-    from tests.conftest import tree_state
-
     before = tree_state(palace_home.data)
     assert palace_home.run("mempalace-toolkit", "search", "Postgres").code == 0
     assert tree_state(palace_home.data) == before
@@ -57,3 +56,27 @@ def test_without_a_palace_it_says_how_to_get_one(bare: Sandbox) -> None:
     assert answer.json["error"]["kind"] == "no_palace"
     assert "mempalace-session" in answer.json["error"]["hint"]
     assert list(bare.home.iterdir()) == []
+
+
+def test_the_toolkit_reads_a_sound_palace_and_changes_nothing_in_it(palace_home: Sandbox) -> None:
+    before = tree_state(palace_home.palace)
+    told = palace_home.run("mempalace-toolkit", "search", "--json", "why", "Postgres?").json
+    assert (told["reader"], told["reader_reason"]) == ("toolkit", None)
+    assert tree_state(palace_home.palace) == before
+
+
+def test_a_palace_that_cannot_be_read_whole_is_left_to_mempalace_and_says_why(
+    palace_home: Sandbox,
+) -> None:
+    (segment(palace_home.palace) / "index_metadata.pickle").unlink()
+    answer = palace_home.run("mempalace-toolkit", "search", "--json", "why", "Postgres?")
+    assert answer.code == 0
+    assert answer.json["reader"] == "mempalace"
+    assert "index_metadata.pickle" in answer.json["reader_reason"]
+
+
+def test_a_palace_of_another_model_is_read_by_mempalace(palace_home: Sandbox) -> None:
+    palace_home.environment["MEMPALACE_EMBEDDING_MODEL"] = "openai-compat"
+    answer = palace_home.run("mempalace-toolkit", "search", "--json", "why", "Postgres?")
+    assert answer.code == 70
+    assert "MemPalace's search failed" in answer.json["error"]["message"]

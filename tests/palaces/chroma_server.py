@@ -91,6 +91,12 @@ def repair_status(request: Request) -> dict[str, Any]:
         return dict(status(request["palace"]))
 
 
+def select(request: Request) -> list[list[str]]:
+    """For each where clause the ids of the drawers that it means, as `get` gives them."""
+    collection = open_palace(request["palace"]).get_collection(request["collection"])
+    return [list(collection.get(where=one, include=[])["ids"]) for one in request["clauses"]]
+
+
 def nearest(request: Request) -> list[str]:
     """For each text the id of what lies nearest to it in the collection."""
     collection = open_palace(request["palace"]).get_collection(request["collection"])
@@ -118,6 +124,7 @@ REQUESTS: dict[str, Callable[[Request], Any]] = {
     "upsert": upsert,
     "find": find,
     "nearest": nearest,
+    "select": select,
     "repair_status": repair_status,
     "write_until_killed": write_until_killed,
 }

@@ -65,7 +65,7 @@ def _demonstrate(surroundings: Surroundings, folder: Path, as_json: bool) -> int
     answers = []
     with Ledger.look(asking.ledger) as ledger:
         for question, words, agent in QUESTIONS:
-            drawers = search_palace(palace, Question(question, results=HITS), environment)
+            drawers = search_palace(palace, Question(question, results=HITS), environment).drawers
             hits = hits_of(drawers, ledger, asking.spool)
             right = any(agent == hit.agent and words in _one_line(hit) for hit in hits)
             shown = [hit.as_json() for hit in hits]

@@ -14,6 +14,7 @@ from mempalace_toolkit.cli.output.hits_text import hits_text
 from mempalace_toolkit.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from mempalace_toolkit.recall.search import Found
     from mempalace_toolkit.recall.sources import Hit
 
 
@@ -45,9 +46,14 @@ def search(
         question = " ".join(words).strip()
         if not question:
             raise UsageError("the question is empty", f'{NAME} search "why did we pick Postgres"')
-        place, hits = _find(question, wing, results, palace)
+        place, found, hits = _find(question, wing, results, palace)
         if as_json:
-            own = {"question": question, "hits": [hit.as_json() for hit in hits]}
+            own = {
+                "question": question,
+                "reader": found.reader,
+                "reader_reason": found.reason or None,
+                "hits": [hit.as_json() for hit in hits],
+            }
             print_answer(f"{NAME} search", "ok" if hits else "noop", own, palace=place)
         else:
             print(hits_text(hits, place, shutil.get_terminal_size().columns))
@@ -56,13 +62,16 @@ def search(
     raise typer.Exit(end_with(f"{NAME} search", as_json, 0, work))
 
 
-def _find(question: str, wing: str | None, results: int, palace: Palace) -> tuple[str, list[Hit]]:
+def _find(
+    question: str, wing: str | None, results: int, palace: Palace
+) -> tuple[str, Found, list[Hit]]:
     from mempalace_toolkit.cli.context.palace_options import index_request
     from mempalace_toolkit.ledger.records import Ledger
     from mempalace_toolkit.recall.search import Question, search_palace
     from mempalace_toolkit.recall.sources import hits_of
 
     request = index_request(palace, f"{NAME} search")
-    drawers = search_palace(request.palace, Question(question, wing, results), request.environment)
+    found = search_palace(request.palace, Question(question, wing, results), request.environment)
     with Ledger.look(request.ledger) as ledger:
-        return str(request.palace.path), hits_of(drawers, ledger, request.spool)
+        hits = hits_of(found.drawers, ledger, request.spool)
+    return str(request.palace.path), found, hits
