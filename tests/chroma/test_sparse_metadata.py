@@ -5,7 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
+import pytest
+
 from mempalace_toolkit.index.check.check import check_palace
+from mempalace_toolkit.index.check.report import check_index
+from mempalace_toolkit.index.repair.plan import plan_repair
 from mempalace_toolkit.palace.location import PalaceLocation
 
 
@@ -39,3 +43,34 @@ def test_a_mined_drawer_without_its_wing_lost_it(palace: Callable[[str], PalaceL
         database.execute("delete from embedding_metadata where key = 'wing' and id % 5 = 0")
     database.close()
     assert {one.kind for one in check_palace(place)} >= {"metadata_missing"}
+
+
+@pytest.mark.parametrize("kept", ["chroma:document", "nothing"])
+def test_a_palace_of_which_all_metadata_are_gone_is_damaged_and_the_loss_is_told(
+    palace: Callable[[str], PalaceLocation], kept: str
+) -> None:
+    place = palace("usual")
+    with sqlite3.connect(place.database) as database:
+        database.execute("delete from embedding_metadata where key != ?", [kept])
+    database.close()
+    report = check_index(place)
+    assert "metadata_missing" in {one.kind for one in report.findings}
+    plan = plan_repair(place, report.findings, report.stamp)
+    assert plan.database is not None
+    assert "metadata of" in plan.database.line()
+
+
+def test_a_value_beside_one_that_cannot_be_read_is_kept(
+    palace: Callable[[str], PalaceLocation],
+) -> None:
+    place = palace("usual")
+    with sqlite3.connect(place.database) as database:
+        database.execute(
+            "update embedding_metadata set float_value = '' where key = 'wing' and id % 5 = 0"
+        )
+    database.close()
+    report = check_index(place)
+    assert {one.kind for one in report.findings} == {"metadata_damaged"}
+    plan = plan_repair(place, report.findings, report.stamp)
+    assert plan.database is not None
+    assert plan.database.losses == ()

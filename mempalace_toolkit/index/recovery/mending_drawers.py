@@ -194,13 +194,14 @@ def _metadata(
     drawers: Drawers,
     last: Mapping[str, tuple[int, dict[str, Value]]],
 ) -> None:
-    total = 0
+    total = bare_drawers = 0
     held = dict.fromkeys((DOCUMENT, *USUAL), 0)
     lacking: list[tuple[int, str, int, object, bool, bool]] = []
     for row, drawer, sequence, text, words, others, mined, *usual in _held(connection, olds):
         if row in drawers.dropped:
             continue
         total += 1
+        bare_drawers += not others
         held[DOCUMENT] += text is not None
         for key, has in zip(USUAL, usual, strict=True):
             held[key] += bool(has)
@@ -212,7 +213,7 @@ def _metadata(
     damaged = _wrong_values(connection, olds, drawers)
     if not lacking and not damaged:
         return
-    wanted = missing_keys(name, total, *(held[key] for key in USUAL))
+    wanted = missing_keys(name, total, bare_drawers, *(held[key] for key in USUAL))
     with_text = has_texts(name, total, held[DOCUMENT])
     textless = partial = 0
     for row, drawer, sequence, words, lost_text, bare in lacking:
@@ -233,8 +234,9 @@ def _metadata(
         told = last.get(drawer, (-1, {}))
         metadata = told[1] if told[0] == number else {}
         for key in keys:
-            if key in metadata:
-                drawers.given.setdefault(row, {}).setdefault(key, metadata[key])
+            value = metadata.get(key, _only_readable(connection, row, key))
+            if value is not None:
+                drawers.given.setdefault(row, {}).setdefault(key, value)
         partial += any(
             key not in drawers.given.get(row, {}) and row not in drawers.copied for key in keys
         )
@@ -278,6 +280,21 @@ def _wrong_values(
         if row not in drawers.dropped:
             wrong.setdefault(row, []).append(key)
     return wrong
+
+
+def _only_readable(connection: sqlite3.Connection, row: int, key: str) -> Value | None:
+    """The one value of those in a row's columns that has its column's type; None unless one."""
+    query = (
+        "select string_value, int_value, float_value, bool_value from temp.metadata"
+        " where id = ? and key = ?"
+    )
+    held: list[Value] = []
+    for text, whole, real, truth in connection.execute(query, [row, key]):
+        held += [text] if isinstance(text, str) else []
+        held += [whole] if isinstance(whole, int) else []
+        held += [real] if isinstance(real, float) else []
+        held += [bool(truth)] if isinstance(truth, int) else []
+    return held[0] if len(held) == 1 else None
 
 
 def _identity(connection: sqlite3.Connection, row: int) -> tuple[str, object]:

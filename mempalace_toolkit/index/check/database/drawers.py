@@ -84,8 +84,8 @@ def check_texts(
             textless = int(total - texts)
             message = f"{textless} of {total} drawers have no text"
             yield Finding("documents_missing", message, name, numbers={"drawers": textless})
-        lost = int(bare if bare < total else 0)
-        if missing_keys(name, total, *usual):
+        lost = int(bare if bare < total or name.startswith(MEMPALACE) else 0)
+        if missing_keys(name, total, int(bare), *usual):
             lost += int(partial)
         if lost:
             message = f"{lost} of {total} drawers lack their metadata"
@@ -98,10 +98,15 @@ def has_texts(name: str, total: int, texts: int) -> bool:
     return texts < total and (name.startswith(MEMPALACE) or texts > 0)
 
 
-def missing_keys(name: str, total: int, *having: float) -> tuple[str, ...]:
+def missing_keys(name: str, total: int, bare: int, *having: float) -> tuple[str, ...]:
     """Which of the usual metadata drawers of a collection lack: those of MemPalace have both, so
-    where most have one of them all have lost what they have not."""
-    if not name.startswith(MEMPALACE) or max(having) <= total // 2:
+    where most have one of them all have lost what they have not. So they have where all are
+    `bare`: MemPalace files no drawer without metadata."""
+    if not name.startswith(MEMPALACE):
+        return ()
+    if bare == total > 0:
+        return USUAL
+    if max(having) <= total // 2:
         return ()
     return tuple(key for key, count in zip(USUAL, having, strict=True) if count < total)
 
