@@ -40,7 +40,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
     "mempalace-toolkit quarantine list": ("quarantined",),
     "mempalace-toolkit quarantine restore": ("restored", "as", "exchanged"),
     "mempalace-toolkit quarantine prune": ("budget", "pruned", "kept", "needed"),
-    "mempalace-toolkit schedule install": ("jobs",),
+    "mempalace-toolkit schedule install": ("jobs", "warnings"),
     "mempalace-toolkit schedule remove": ("jobs",),
     "mempalace-toolkit schedule show": ("jobs",),
     "mempalace-toolkit schedule status": ("jobs", "findings"),

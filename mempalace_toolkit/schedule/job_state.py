@@ -7,7 +7,7 @@ from typing import Literal
 
 RunResult = Literal["ok", "failed", "skipped", "busy", "timeout", "unknown"]
 Scope = Literal["user", "system"]
-ContainerState = Literal["running", "stopped", "missing", "engine down", ""]
+ContainerState = Literal["running", "stopped", "missing", "engine down", "engine missing", ""]
 
 FindingKind = Literal[
     "linger_off",
@@ -49,12 +49,16 @@ class LastRun:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What a job runs in. `user` is empty for the container's own, `state` where nobody asked."""
+    """What a job runs in. `user` is empty for the container's own, `state` where nobody asked.
+
+    `other_engine` is one that the machine has where `engine` is not installed.
+    """
 
     name: str
     engine: str
     user: str = ""
     state: ContainerState = ""
+    other_engine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,8 @@ class SchedulerState:
     `when` is in our schedule language, empty where it is unknown; `log_folder` is empty where
     the job has none. `linger` is None where it does not apply or is not known. `container` is
     what the job runs in, None for a job on this machine. `unmarked` are entries of the user's own
-    that run the same program. `daemon_runs`: whether the scheduler's own process is there, None
+    that run the same program; `foreign`: only those, or files that the toolkit never wrote.
+    `daemon_runs`: whether the scheduler's own process is there, None
     where that is not known.
     """
 
@@ -84,6 +89,7 @@ class SchedulerState:
     container: Container | None
     unmarked: tuple[str, ...] = ()
     daemon_runs: bool | None = None
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)

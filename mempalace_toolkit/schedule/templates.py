@@ -50,8 +50,18 @@ def is_edited(content: bytes, *as_shipped: bytes) -> bool:
     return sha256(rest).hexdigest() != found[1].decode()
 
 
-def refuse_edited(where: str, job: str, name: str) -> ConflictError:
-    """The error for what someone changed by hand, and nobody said to overwrite."""
+def is_foreign(content: bytes) -> bool:
+    """Whether the toolkit never wrote it: another recipe did, or a person copied a template."""
+    return _SIGNATURE.search(content) is None
+
+
+def refuse_edited(where: str, job: str, name: str, foreign: bool = False) -> ConflictError:
+    """The error for what someone changed by hand or wrote, and nobody agreed to overwrite."""
+    if foreign:
+        return ConflictError(
+            f"{where}: {job} is there, and the toolkit did not write it",
+            "keep it, or replace it with --adopt (its time is kept; --at sets another)",
+        )
     return ConflictError(
         f"{where}: {job} was changed by hand since it was written",
         f"keep it, or overwrite it with --force ({name} takes drop-ins)"

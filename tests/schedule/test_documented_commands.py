@@ -182,7 +182,7 @@ def test_the_launchd_files_come_out_right_as_far_as_they_can_be_made_here(tmp_pa
         label = f"se.jordbo.mempalace-{job}"
         content = (tmp_path / f"Library/LaunchAgents/{label}.plist").read_bytes()
         assert plistlib.loads(content)["Label"] == label
-        assert b"@HOME@" not in content.split(b"-->")[1]
+        assert b"USER" not in content
         assert plistlib.loads(content)["ProgramArguments"][0].startswith(str(tmp_path))
 
 

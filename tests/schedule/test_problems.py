@@ -145,7 +145,8 @@ def test_lingering_is_the_users_and_told_once() -> None:
         (
             replace(DEVBOX, container=PODMAN, last=LastRun(NOW, "failed", 70, None)),
             "last_run_failed",
-            "podman exec -u 1000:100 box mempalace-session",
+            "podman exec -u 1000:100 box sh -c"
+            " 'PATH=$HOME/.local/bin:$PATH; exec mempalace-session'",
         ),
         (
             devbox("missing", PODMAN),
@@ -167,7 +168,7 @@ def test_lingering_is_the_users_and_told_once() -> None:
         (
             replace(DEVBOX, last=LastRun(ms("2026-11-16 03:05"), "failed", 70, None)),
             "last_run_failed",
-            "docker exec box mempalace-session",
+            "docker exec box sh -c 'PATH=$HOME/.local/bin:$PATH; exec mempalace-session'",
         ),
         (last("2026-11-02 03:05", "ok"), "missed_runs", "mempalace-session"),
         (

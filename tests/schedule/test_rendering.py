@@ -81,7 +81,7 @@ def test_the_template_says_what_the_job_is_by_default(scheduler: str, stem: str)
     for path, content in MODULES[scheduler].render(setting, ANN).items():
         text, shipped = content.decode(), template_of(scheduler, stem, path).decode()
         if scheduler == "launchd":
-            filled = shipped.replace("@HOME@", home)
+            filled = shipped.replace("/Users/USER", home)
             assert plistlib.loads(content) == plistlib.loads(filled.encode())
             continue
         for form in ("%h", '"$HOME', f"'{home}"):
@@ -124,7 +124,7 @@ def test_an_agent_has_the_keys_that_launchd_knows_with_their_types(path: Path) -
     assert values["Umask"] == 0o077
     paths = [values[key] for key in TYPES if key.endswith(("Path", "Directory"))]
     for one in (*paths, values["ProgramArguments"][0]):
-        assert one.startswith("@HOME@")
+        assert one.startswith("/Users/USER/") or one == "/Users/USER"
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -139,6 +139,29 @@ def test_a_hostile_home_and_prefix_stand_in_the_agent_as_they_are(name: str) -> 
     assert arguments == ["--time-limit", "7200"]  # launchd itself has no ceiling
     assert values["WorkingDirectory"] == str(home)
     assert values["StandardOutPath"] == f"/Users/{name}/Library/Logs/mempalace-session.log"
+    assert values["StandardErrorPath"] == f"/Users/{name}/Library/Logs/mempalace-session.err.log"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((CONTRIB / "launchd").iterdir()), ids=lambda path: path.name
+)
+def test_the_command_line_of_earlier_templates_fills_in_an_agent(path: Path) -> None:
+    """`sed "s|USER|$USER|g"`, as people have it in their notes."""
+    filled = subprocess.run(
+        ["sed", "s|USER|ann|g", str(path)], capture_output=True, text=True, check=True
+    ).stdout
+    values = plistlib.loads(filled.encode())
+    assert values["ProgramArguments"][0].startswith("/Users/ann/.local/bin/mempalace-")
+    assert values == plistlib.loads(path.read_bytes().replace(b"/Users/USER", b"/Users/ann"))
+    assert "USER" not in filled
+
+
+@pytest.mark.parametrize("stem", stems())
+def test_the_name_of_a_job_stands_in_its_crontab_entry(stem: str) -> None:
+    """`crontab -l | grep mempalace-session-devbox` finds the line that runs."""
+    (block,) = cron.render(setting_of(stem), ANN).values()
+    for text in (block, (CONTRIB / "cron" / f"mempalace-{stem}.cron").read_bytes()):
+        assert re.search(rf"(?<![\w-])mempalace-{stem}(?![\w-])", cron_command(text))
 
 
 def cron_command(block: bytes) -> str:
@@ -259,13 +282,38 @@ def test_the_devbox_units_name_container_user_and_engine() -> None:
     assert set(wanted) <= {word.rstrip(";") for word in shlex.split(cron_command(block))}
 
 
-@pytest.mark.parametrize("macos", [False, True])
-def test_macos_has_no_timeout_program(macos: bool) -> None:
-    account = replace(ANN, macos=macos)
-    for stem in stems():
-        (block,) = cron.render(setting_of(stem), account).values()
-        outside = cron_command(block).split("sh -c")[0]
-        assert ("timeout " in outside) is not macos
+@pytest.mark.parametrize("limiter", ["timeout", "gtimeout", ""])
+@pytest.mark.parametrize("stem", stems())
+def test_an_entry_runs_with_the_ceiling_that_the_machine_has(
+    tmp_path: Path, stem: str, limiter: str
+) -> None:
+    """macOS has no `timeout` in its base system; with coreutils it is called gtimeout."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("sh", "mkdir", "grep", "nice"):
+        (tools / name).symlink_to(shutil.which(name) or "/bin/false")
+    for name in ("docker", "mempalace-session", "mempalace-pi-session", "mempalace-toolkit"):
+        (tools / name).write_text(
+            f"#!/bin/sh\necho opencode-devbox; echo {name} $* >>{tmp_path}/ran\n"
+        )
+    if limiter:
+        (tools / limiter).write_text(
+            f'#!/bin/sh\necho limited >>{tmp_path}/ran\nshift 3; exec "$@"\n'
+        )
+    for tool in tools.iterdir():
+        if not tool.is_symlink():
+            tool.chmod(0o755)
+    setting = setting_of(stem, str(tmp_path))
+    (block,) = cron.render(setting, ANN).values()
+    command = re.sub(r'PATH="[^"]*"', f'PATH="{tools}"', cron_command(block), count=1)
+    command = command.replace(str(setting.program), str(tools / setting.program.name))
+    ended = subprocess.run(
+        ["/bin/sh", "-c", command], env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    )
+    ran = (tmp_path / "ran").read_text()
+    assert ended.returncode == 0
+    assert ("limited" in ran) is bool(limiter)
+    assert ("docker exec" if stem.endswith(DEVBOX) else setting.program.name) in ran
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\tb", "\x7f", "\udcff"])

@@ -223,7 +223,7 @@ def test_a_template_copied_by_hand_is_taken_over(machine: StubMachine) -> None:
     agent = machine.sandbox.home / AGENT
     agent.parent.mkdir(parents=True)
     text = (contrib / "launchd" / agent.name).read_text()
-    agent.write_text(text.replace("@HOME@", str(machine.sandbox.home)))
+    agent.write_text(text.replace("/Users/USER", str(machine.sandbox.home)))
     for scheduler in ("cron", "launchd"):
         machine.done("install", "session", "--scheduler", scheduler)
     assert machine.crontab.read_bytes().startswith(OTHERS)
@@ -393,6 +393,82 @@ def test_an_entry_of_the_users_own_and_a_weekly_job_beside_a_daily_one_are_told(
     remedy = found["weekly_and_daily", "session"]["remedy"]
     assert remedy == "mempalace-toolkit schedule remove session --scheduler cron"
     assert own in machine.crontab.read_bytes()
+
+
+OWN = b"30 5 * * 2 /home/ann/bin/mempalace-session >>/tmp/x 2>&1\n"
+UNITS = {
+    "mempalace-session.service": "[Service]\nExecStart=%h/.local/bin/mempalace-session\n",
+    "mempalace-session.timer": "[Timer]\nOnCalendar=Tue *-*-* 05:30:00\n",
+}
+
+
+def put_another_recipe(machine: StubMachine, scheduler: str) -> None:
+    """What a person may have installed by another recipe, for Tuesdays at 05:30."""
+    home = machine.sandbox.home
+    if scheduler == "cron":
+        machine.crontab.write_bytes(OTHERS + OWN)
+    elif scheduler == "systemd":
+        (home / USER_UNITS).mkdir(parents=True)
+        for name, text in UNITS.items():
+            (home / USER_UNITS / name).write_text(text)
+    else:
+        (home / AGENT).parent.mkdir(parents=True)
+        values = {
+            "Label": "se.jordbo.mempalace-session",
+            "ProgramArguments": [f"{home}/.local/bin/mempalace-session"],
+            "StartCalendarInterval": {"Weekday": 2, "Hour": 5, "Minute": 30},
+        }
+        (home / AGENT).write_bytes(plistlib.dumps(values))
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_a_job_of_another_recipe_is_told_and_adopted_at_its_time(
+    machine: StubMachine, scheduler: str
+) -> None:
+    put_another_recipe(machine, scheduler)
+    before = everything(machine)
+    told = machine.schedule("status", "--json", "--scheduler", scheduler).json
+    (job,) = told["jobs"]
+    assert (job["job"], job["when"], job["foreign"]) == ("session", "Tue 05:30", True)
+    kind = "unmarked_entry" if scheduler == "cron" else "unit_edited"
+    (remedy,) = [one["remedy"] for one in told["findings"] if one["kind"] == kind]
+    assert "schedule install session --adopt" in remedy
+    answer = machine.schedule("install", "session", "--scheduler", scheduler, "--dry-run")
+    assert "--adopt" in answer.err
+    assert answer.code == (0 if scheduler == "cron" else 2)
+    assert everything(machine) == before
+    done = machine.done(*remedy.split()[2:4], "--adopt", "--scheduler", scheduler, "--json").json
+    assert [one["when"] for one in done["jobs"]] == ["Tue 05:30"]
+    (job,) = machine.schedule("status", "--json", "--scheduler", scheduler).json["jobs"]
+    assert (job["foreign"], job["edited"], job["unmarked"]) == (False, False, [])
+    if scheduler == "cron":
+        assert OWN not in machine.crontab.read_bytes()
+        assert machine.crontab.read_bytes().endswith(OTHERS)
+
+
+def test_adopting_does_not_overwrite_what_a_person_changed(machine: StubMachine) -> None:
+    machine.done("install", "session", "--scheduler", "cron")
+    changed = machine.crontab.read_bytes().replace(b"nice -n 10", b"nice -n 11")
+    machine.crontab.write_bytes(changed)
+    refused = machine.schedule("install", "session", "--scheduler", "cron", "--adopt")
+    assert refused.code == 2
+    assert machine.crontab.read_bytes() == changed
+
+
+def test_a_mistyped_container_and_a_missing_engine_are_told_at_once(machine: StubMachine) -> None:
+    (machine.state / "containers").write_text("work\trunning\n")
+    wrong = {"--devbox=wrok": "the container wrok is not there", "--engine=podman": "not installed"}
+    for option, words in wrong.items():
+        options = ["session", "--devbox=work", option, "--scheduler", "cron", "--force"]
+        answer = machine.done("install", *options, "--json")
+        assert any(words in warning for warning in answer.json["warnings"]), answer
+        assert words in answer.err
+    found = machine.schedule("status", "--json").json["findings"]
+    (remedy,) = [one["remedy"] for one in found if one["kind"] == "container_down"]
+    assert remedy.startswith("mempalace-toolkit schedule install session-devbox")
+    machine.done(*remedy.split()[2:4], "--scheduler", "cron", "--devbox", "work")
+    found = machine.schedule("status", "--json").json["findings"]
+    assert [one for one in found if one["kind"] == "container_down"] == []
 
 
 def test_a_cron_that_does_not_run_is_a_problem(machine: StubMachine) -> None:

@@ -77,6 +77,10 @@ ContainerUser = Annotated[
 ]
 Engine = Annotated[str, typer.Option("--engine", metavar="docker|podman", help="Container engine.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that were changed by hand.")]
+Adopt = Annotated[
+    bool,
+    typer.Option("--adopt", help="Replace jobs that another recipe installed; keep their times."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the steps; change nothing.")]
 
 
@@ -89,11 +93,13 @@ def install(
     container_user: ContainerUser = "",
     engine: Engine = "docker",
     force: Force = False,
+    adopt: Adopt = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Install jobs (session and pi-session), or bring them up to date."""
-    wish = ScheduleOptions(tuple(jobs or ()), scheduler, at, devbox, container_user, engine, force)
+    names = tuple(jobs or ())
+    wish = ScheduleOptions(names, scheduler, at, devbox, container_user, engine, force, adopt)
 
     def work() -> int:
         from mempalace_toolkit.cli.context.schedule_context import Places
@@ -104,20 +110,18 @@ def install(
         places.here.configuration()  # a job that could not run is not installed
         settings = places.settings(wish, DEFAULT_JOBS, module)
         # All of them first: what cannot be done is known before anything is.
-        plans = [module.plan_install(one, places.account, wish.force) for one in settings]
+        plans = [places.plan_install(module, one, wish) for one in settings]
         if not dry_run:
             for setting in settings:
-                apply(module.plan_install(setting, places.account, wish.force), places.account)
+                apply(places.plan_install(module, setting, wish), places.account)
         told = [
             {**_told(plan, places.next_runs(setting.when)), "when": str(setting.when)}
             for plan, setting in zip(plans, settings, strict=True)
         ]
-        _answer("install", told, dry_run, as_json)
-        for setting in settings:
-            if warning := places.container_warning(setting):
-                tell(warning)
-        if name == "systemd" and module.status(settings[0].stem, places.account).linger is False:
-            tell("lingering is off: nothing runs while you are logged out. loginctl enable-linger")
+        warnings = places.warnings(name, settings, wish)
+        _answer("install", told, dry_run, as_json, warnings=warnings)
+        for warning in warnings:
+            tell(warning)
         return ExitCode.OK
 
     raise typer.Exit(end_with(f"{NAME} install", as_json, 0, work))
@@ -233,12 +237,14 @@ def _as_json(
     return {"job": setting.stem, "when": when, "next_runs_ms": list(next_runs), "files": texts}
 
 
-def _answer(command: str, told: list[dict[str, Any]], dry_run: bool, as_json: bool) -> None:
+def _answer(
+    command: str, told: list[dict[str, Any]], dry_run: bool, as_json: bool, **more: object
+) -> None:
     from mempalace_toolkit.cli.output.schedule_text import done_text
 
     if as_json:
         verdict = "ok" if any(one["steps"] for one in told) else "noop"
-        print_answer(f"{NAME} {command}", verdict, {"jobs": told}, dry_run=dry_run)
+        print_answer(f"{NAME} {command}", verdict, {"jobs": told, **more}, dry_run=dry_run)
     else:
         lines: Iterable[str] = [done_text(command, one, dry_run) for one in told]
         print("\n".join(lines) or "Nothing is installed.")

@@ -16,17 +16,18 @@ from mempalace_toolkit.errors import ConfigurationError, UsageError
 from mempalace_toolkit.history.runs import read_history
 from mempalace_toolkit.palace.location import PALACE_VARIABLES
 from mempalace_toolkit.schedule.calendar import When, next_runs, parse_when
-from mempalace_toolkit.schedule.container import container_of
+from mempalace_toolkit.schedule.container import container_of, container_trouble
 from mempalace_toolkit.schedule.job import DEVBOX, JobSetting, job_of, stems
 from mempalace_toolkit.schedule.programs import Account
 from mempalace_toolkit.schedule.schedulers import SCHEDULERS, Scheduler, find_scheduler
 from mempalace_toolkit.schedule.status.machine_wide import system_states
-from mempalace_toolkit.schedule.status.problems import CONTAINER_TROUBLE, find_problems
+from mempalace_toolkit.schedule.status.problems import find_problems
 
 if TYPE_CHECKING:
     from mempalace_toolkit.cli.context.schedule_options import ScheduleOptions
     from mempalace_toolkit.history.record import RunRecord
     from mempalace_toolkit.schedule.job_state import ScheduleFinding, SchedulerState
+    from mempalace_toolkit.schedule.steps import Plan
 
 # What changes where a job reads and writes; a scheduler starts it without the user's settings.
 PASSED_ON = (
@@ -127,15 +128,35 @@ class Places:
         state = scheduler.status(setting.stem, self.account)
         return replace(setting, when=parse_when(state.when)) if state.when else setting
 
-    def container_warning(self, setting: JobSetting) -> str:
-        """What is wrong with the container that a job is to run in; empty where nothing is."""
-        if not setting.container:
-            return ""
-        asked = {"CONTAINER": setting.container, "ENGINE": setting.engine}
-        box = container_of(asked, self.account)
-        if box is None or box.state not in CONTAINER_TROUBLE:
-            return ""
-        return f"{setting.stem}: the container {box.name} {CONTAINER_TROUBLE[box.state]}"
+    def plan_install(
+        self, scheduler: Scheduler, setting: JobSetting, wish: ScheduleOptions
+    ) -> Plan:
+        """What makes a job run, with what the user agreed to overwrite."""
+        return scheduler.plan_install(setting, self.account, wish.force, wish.adopt)
+
+    def warnings(
+        self, name: str, settings: Sequence[JobSetting], wish: ScheduleOptions
+    ) -> list[str]:
+        """What will keep installed jobs from their work, or has them done twice."""
+        found = []
+        for setting in settings:
+            state = SCHEDULERS[name].status(setting.stem, self.account)
+            asked = {"CONTAINER": setting.container, "ENGINE": setting.engine}
+            box = container_of(asked, self.account)
+            if box and (trouble := container_trouble(box)):
+                found.append(f"{setting.stem}: {trouble}")
+            if state.unmarked and not wish.adopt:
+                found.append(
+                    f"{setting.stem}: an entry of your own crontab runs it as well;"
+                    f" replace that: mempalace-toolkit schedule install {setting.stem} --adopt"
+                    f" --scheduler {name}"
+                )
+            if state.linger is False and setting == settings[0]:
+                found.append(
+                    "lingering is off: nothing runs while you are logged out."
+                    " loginctl enable-linger"
+                )
+        return found
 
     def _setting(self, stem: str, when: When | None, wish: ScheduleOptions) -> JobSetting:
         job = job_of(stem)

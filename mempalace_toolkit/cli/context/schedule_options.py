@@ -16,3 +16,4 @@ class ScheduleOptions:
     container_user: str = ""
     engine: str = "docker"
     force: bool = False
+    adopt: bool = False

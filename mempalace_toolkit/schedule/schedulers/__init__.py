@@ -25,8 +25,13 @@ class Scheduler(Protocol):
     def render(self, setting: JobSetting, account: Account) -> dict[Path, bytes]:
         """Each file of a job and its content."""
 
-    def plan_install(self, setting: JobSetting, account: Account, force: bool) -> Plan:
-        """What makes the job run; no steps where it does already."""
+    def plan_install(
+        self, setting: JobSetting, account: Account, force: bool, adopt: bool = False
+    ) -> Plan:
+        """What makes the job run; no steps where it does already.
+
+        `force` overwrites what was changed by hand, `adopt` only what the toolkit never wrote.
+        """
 
     def plan_remove(self, stem: str, account: Account, force: bool) -> Plan:
         """What leaves nothing of it; no steps where there is nothing."""

@@ -8,6 +8,7 @@ from itertools import groupby, takewhile
 
 from mempalace_toolkit.history.record import RunRecord
 from mempalace_toolkit.schedule.calendar import next_runs, parse_when
+from mempalace_toolkit.schedule.container import container_trouble
 from mempalace_toolkit.schedule.job import DEVBOX
 from mempalace_toolkit.schedule.job_state import (
     FindingKind,
@@ -25,11 +26,6 @@ _CTRL_C = 130
 _OFTEN = 2  # runs in a row
 _LINGER = "loginctl enable-linger"
 _FAILED = ("failed", "damaged", "killed", "interrupted")
-CONTAINER_TROUBLE = {
-    "stopped": "does not run: every run is skipped",
-    "missing": "is not there: every run is skipped",
-    "engine down": "cannot be asked for: its engine does not answer",
-}
 
 
 def find_problems(
@@ -66,20 +62,23 @@ def _setting_up(state: SchedulerState) -> Iterator[ScheduleFinding]:
     if state.edited:
         told = "it was changed by hand since it was installed; the remedy overwrites that"
         again = remedies.install_again(state, "--force")
+        if state.foreign:
+            told = "the toolkit did not write it; the remedy replaces it and keeps its time"
+            again = remedies.adopt(state)
         yield _finding("unit_edited", state, told, again)
     if state.log_folder and not state.log_folder_there:
         told = f"its log folder {state.log_folder} is missing"
         yield _finding("log_folder_missing", state, told, remedies.make_log_folder(state))
     for entry in state.unmarked:
-        told = f"an entry of your own runs it, too: {entry}"
-        yield _finding("unmarked_entry", state, told, remedies.edit(state))
+        twice = "" if state.foreign else " as well, so that it runs twice"
+        told = f"an entry of your own crontab runs it{twice}: {entry}"
+        yield _finding("unmarked_entry", state, told, remedies.adopt(state))
     if state.daemon_runs is False:
         told = f"no {state.scheduler} daemon runs on this machine: no job ever starts"
         yield _finding("cron_not_running", state, told, remedies.start_daemon(state))
     box = state.container
-    if box and box.state in CONTAINER_TROUBLE:
-        told = f"the container {box.name} {CONTAINER_TROUBLE[box.state]}"
-        yield _finding("container_down", state, told, remedies.start_container(state.job, box))
+    if box and (trouble := container_trouble(box)):
+        yield _finding("container_down", state, trouble, remedies.start_container(state, box))
 
 
 def _running(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 
 from mempalace_toolkit.schedule.job import DEVBOX, ENGINES, JOBS
 from mempalace_toolkit.schedule.job_state import Container, SchedulerState
@@ -14,22 +15,22 @@ def command_of(state: SchedulerState) -> str:
     return " ".join((job.program, *(word for word in job.arguments if not word.startswith("-"))))
 
 
-def run_by_hand(state: SchedulerState) -> str:
+def run_by_hand(state: SchedulerState, *more: str) -> str:
     """The same work, now, with its words on the screen."""
     job = JOBS[state.job.removesuffix(DEVBOX)]
-    command = shlex.join((job.program, *job.arguments))
-    box = state.container
+    command = shlex.join((job.program, *job.arguments, *more))
     if not state.job.endswith(DEVBOX):
         return command
-    if box is None:
-        return f"docker exec opencode-devbox {command}"
+    box = state.container or Container("opencode-devbox", ENGINES[0])
     user = ("-u", box.user) if box.user else ()
-    return f"{shlex.join((box.engine, 'exec', *user, box.name))} {command}"
+    # As the job itself does: ~/.local/bin is on no container's PATH by itself.
+    inside = f"PATH=$HOME/.local/bin:$PATH; exec {command}"
+    return shlex.join((box.engine, "exec", *user, box.name, "sh", "-c", inside))
 
 
 def wait_for_palace(state: SchedulerState) -> str:
     """The same work, which takes the palace as soon as it is let go of."""
-    return f"{run_by_hand(state)} --wait 3600"
+    return run_by_hand(state, "--wait", "3600")
 
 
 def install_again(state: SchedulerState, *options: str) -> str:
@@ -54,17 +55,20 @@ def enable(state: SchedulerState) -> str:
 def remove(state: SchedulerState) -> str:
     """Take it away; what was installed for the whole machine is not ours to take."""
     if state.scope == "user":
+        if state.scheduler == "cron" and state.foreign:
+            return "crontab -e"
         words = ("schedule", "remove", state.job, "--scheduler", state.scheduler)
-        return shlex.join(("mempalace-toolkit", *words))
+        forced = ("--force",) if state.edited else ()
+        return shlex.join(("mempalace-toolkit", *words, *forced))
     if state.scheduler == "systemd":
         return f"{_systemctl(state)} disable --now mempalace-{state.job}.timer"
     verb = ("sudoedit",) if state.scheduler == "cron" else ("sudo", "rm")
     return shlex.join((*verb, *state.files))
 
 
-def edit(state: SchedulerState) -> str:
-    """Where the user takes out an entry of their own."""
-    return "crontab -e" if state.scheduler == "cron" else shlex.join(("less", *state.files))
+def adopt(state: SchedulerState) -> str:
+    """Put the toolkit's own in place of what another recipe installed."""
+    return install_again(state, "--adopt")
 
 
 def start_daemon(state: SchedulerState) -> str:
@@ -72,12 +76,17 @@ def start_daemon(state: SchedulerState) -> str:
     return "sudo systemctl enable --now cron || sudo service cron start"
 
 
-def start_container(job: str, box: Container) -> str:
+def start_container(state: SchedulerState, box: Container) -> str:
     """Bring back what the job runs in. Podman has no service that could be down; it tells why."""
+    if box.state == "engine missing":
+        if not box.other_engine:
+            return f"sudo apt-get install {'podman' if box.engine == 'podman' else 'docker.io'}"
+        there = replace(box, engine=box.other_engine)
+        return install_again(replace(state, container=there))
     if box.state == "engine down":
         return "podman info" if box.engine == "podman" else "sudo systemctl start docker"
     if box.state == "missing":
-        words = ("schedule", "install", job, "--devbox", "NAME", *_engine(box))
+        words = ("schedule", "install", state.job, "--devbox", "NAME", *_engine(box))
         return shlex.join(("mempalace-toolkit", *words))
     return shlex.join((box.engine, "start", box.name))
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from mempalace_toolkit.errors import ConfigurationError, UsageError
 from mempalace_toolkit.schedule.calendar import cron_fields
-from mempalace_toolkit.schedule.job import DEVBOX, JobSetting, job_of, stems
+from mempalace_toolkit.schedule.job import DEVBOX, Job, JobSetting, job_of, stems
 from mempalace_toolkit.schedule.templates import signature, template
 
 _LONGEST = 990  # the older crons cut a command after 998 bytes, and say nothing
+_BEGIN, _END = (re.compile(rb"# mempalace-toolkit: [\w-]+ %s\s*$" % w) for w in (b"begin", b"end"))
 _EXEC = re.compile(r"\b(docker|podman)\b.*\bexec\b")
-_ENTRY = re.compile(r"^(?!#)((?:\S+[ \t]+){5})(.+)$", re.MULTILINE)
+_ENTRY = re.compile(r"^(?!#)((?:@\w+[ \t]+)|(?:\S+[ \t]+){5})(.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,40 +83,65 @@ def without_block(crontab: bytes, stem: str) -> bytes:
     return find_block(crontab, stem).others
 
 
-def unmarked_entries(crontab: bytes, stem: str) -> tuple[str, ...]:
-    """The entries outside all of our blocks that run the job's program.
+def unmarked_entries(crontab: bytes, stem: str) -> tuple[tuple[str, str], ...]:
+    """The times and commands of the entries outside all of our blocks that do the job's work.
 
     A line that somebody took over from another recipe is one: with ours it runs the job twice.
     """
     for name in stems():
         crontab = without_block(crontab, name)
-    job = job_of(stem)
-    command = re.compile(
-        rf"(?<![\w./-]\.cache/)(?<![\w.-]){re.escape(job.program)}(?![\w/-])"
-        + ("".join(rf".*\s{re.escape(word)}(?!\S)" for word in job.arguments))
-    )
-    texts = (entry[2] for entry in _ENTRY.finditer(crontab.decode(errors="replace")))
-    in_container = stem.endswith(DEVBOX)
-    return tuple(
-        text for text in texts if command.search(text) and bool(_EXEC.search(text)) is in_container
-    )
+    entries = (_taken_apart(line) for line in _lines(crontab))
+    return tuple(entry for entry in entries if entry and _stem_run_by(entry[1]) == stem)
+
+
+def without_unmarked(crontab: bytes, stem: str) -> bytes:
+    """The crontab without the entries that `unmarked_entries` finds for the job."""
+    theirs = set(unmarked_entries(crontab, stem))
+    kept, inside = [], False
+    for line in _lines(crontab):
+        inside = inside or bool(_BEGIN.match(line))
+        if inside or _taken_apart(line) not in theirs:
+            kept.append(line)
+        inside = inside and not _END.match(line)
+    return b"".join(kept)
+
+
+def _taken_apart(line: bytes) -> tuple[str, str] | None:
+    """The time and the command of a line; None where it is no entry."""
+    found = _ENTRY.match(line.decode(errors="replace").rstrip("\n"))
+    return (found[1].strip(), found[2]) if found else None
+
+
+def _stem_run_by(command: str) -> str | None:
+    """The job that a command of somebody else's runs: the one with the most arguments in common."""
+    in_container = bool(_EXEC.search(command))
+    fitting = [
+        stem
+        for stem in stems()
+        if stem.endswith(DEVBOX) is in_container and _runs(command, job_of(stem))
+    ]
+    return max(fitting, key=lambda stem: len(job_of(stem).arguments), default=None)
+
+
+def _runs(command: str, job: Job) -> bool:
+    program = rf"(?<![\w./-]\.cache/)(?<![\w.-]){re.escape(job.program)}(?![\w/-])"
+    words = "".join(rf".*\s{re.escape(word)}(?!\S)" for word in job.arguments)
+    return re.search(program + words, command) is not None
 
 
 def entry_of(block: bytes) -> tuple[str, str] | None:
     """The five fields and the command of a block's entry; None where it has none that runs."""
-    found = _ENTRY.search(block.decode(errors="replace"))
-    return (found[1].strip(), found[2]) if found else None
+    return next(filter(None, map(_taken_apart, _lines(block))), None)
 
 
-def render_block(setting: JobSetting, with_timeout: bool) -> bytes:
+def render_block(setting: JobSetting) -> bytes:
     """The job's block: its template with this schedule, program, container and log.
 
-    `with_timeout`: whether the machine has the program `timeout`. Raises UsageError where the
-    line would be longer than cron reads.
+    Raises UsageError where the line would be longer than cron reads.
     """
     text = shipped(setting.stem).decode()
     text = re.sub(r"^(# Take .*|# Repair .*), .*$", rf"\1, {setting.when}.", text, flags=re.M)
-    command = _command(setting, with_timeout, text)
+    command = _command(setting, text)
     if len(command.encode()) > _LONGEST:
         raise UsageError(
             f"{setting.program}: cron reads no line that long", "install under a shorter path"
@@ -125,13 +151,11 @@ def render_block(setting: JobSetting, with_timeout: bool) -> bytes:
     return b"\n".join((begin, b"# " + signature(content).encode(), rest))
 
 
-def _command(setting: JobSetting, with_timeout: bool, text: str) -> str:
+def _command(setting: JobSetting, text: str) -> str:
     found = entry_of(text.encode())
     if found is None:
         raise ValueError(f"the template of {setting.stem} has no entry")
     command = found[1]
-    if not with_timeout:
-        command = command.replace("timeout -k 30 7200 ", "").replace("timeout -k 5 30 ", "")
     if setting.container:
         for name, value in (
             ("ENGINE", setting.engine),

@@ -19,9 +19,10 @@ from mempalace_toolkit.schedule.schedulers.cron.crontab import (
     unmarked_entries,
     with_block,
     without_block,
+    without_unmarked,
 )
 from mempalace_toolkit.schedule.steps import DropFolders, MakeFolder, Plan, Run, Step
-from mempalace_toolkit.schedule.templates import is_edited, refuse_edited
+from mempalace_toolkit.schedule.templates import is_edited, is_foreign, refuse_edited
 
 NAME = "cron"
 CRONTAB = Path("crontab")
@@ -36,21 +37,25 @@ def answers(account: Account) -> bool:
 
 def render(setting: JobSetting, account: Account) -> dict[Path, bytes]:
     """The job's block, under the name of the program that takes it."""
-    return {CRONTAB: render_block(setting, with_timeout=not account.macos)}
+    return {CRONTAB: render_block(setting)}
 
 
-def plan_install(setting: JobSetting, account: Account, force: bool) -> Plan:
+def plan_install(setting: JobSetting, account: Account, force: bool, adopt: bool = False) -> Plan:
     """What makes the job run. Raises UsageError where the block was changed by hand."""
     crontab = read_crontab(account)
     (block,) = render(setting, account).values()
     found = find_block(crontab, setting.stem)
-    if found.blocks != (block,) and not force:
+    accepted = force or (adopt and all(map(is_foreign, found.blocks)))
+    if found.blocks != (block,) and not accepted:
         _refuse_if_edited(found.blocks, setting.stem)
     steps: list[Step] = []
     if not account.log_folder.is_dir():
         steps.append(MakeFolder(account.log_folder))
-    if found.blocks != (block,):
-        steps += _replace(crontab, with_block(crontab, setting.stem, block), account)
+    wanted = with_block(crontab, setting.stem, block) if found.blocks != (block,) else crontab
+    if adopt:
+        wanted = without_unmarked(wanted, setting.stem)
+    if wanted != crontab:
+        steps += _replace(crontab, wanted, account)
     return Plan(NAME, setting.stem, tuple(steps))
 
 
@@ -78,14 +83,16 @@ def status(stem: str, account: Account) -> SchedulerState:
     """What is known of the job in this user's crontab."""
     crontab = read_crontab(account) if answers(account) else b""
     blocks = find_block(crontab, stem).blocks
+    unmarked = unmarked_entries(crontab, stem)
     entry = entry_of(blocks[0]) if blocks else None
-    when = from_cron_fields(entry[0]) if entry else None
+    timed = entry or (unmarked[0] if unmarked else None)
+    when = from_cron_fields(timed[0]) if timed else None
     return SchedulerState(
         scheduler=NAME,
         job=stem,
         scope="user",
-        installed=bool(blocks),
-        enabled=entry is not None,
+        installed=bool(blocks or unmarked),
+        enabled=timed is not None,
         edited=any(is_edited(block, shipped(stem)) for block in blocks),
         files=("crontab -l",) if blocks else (),
         when=str(when or ""),
@@ -95,8 +102,9 @@ def status(stem: str, account: Account) -> SchedulerState:
         log_folder_there=account.log_folder.is_dir(),
         linger=None,
         container=container_of(_settings(entry[1]), account) if entry else None,
-        unmarked=unmarked_entries(crontab, stem) if blocks else (),
-        daemon_runs=_daemon_runs(account.root) if blocks else None,
+        unmarked=tuple(command for _, command in unmarked),
+        daemon_runs=_daemon_runs(account.root) if blocks or unmarked else None,
+        foreign=all(map(is_foreign, blocks)) if blocks else bool(unmarked),
     )
 
 
@@ -150,7 +158,8 @@ def _syntax_check(account: Account) -> tuple[str, ...]:
 
 def _refuse_if_edited(blocks: tuple[bytes, ...], stem: str) -> None:
     if any(is_edited(block, shipped(stem)) for block in blocks):
-        raise refuse_edited("the crontab", stem, NAME)
+        foreign = all(map(is_foreign, blocks))
+        raise refuse_edited("the crontab", stem, NAME, foreign)
 
 
 def _settings(command: str) -> dict[str, str]:

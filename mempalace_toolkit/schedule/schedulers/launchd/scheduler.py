@@ -21,13 +21,14 @@ from mempalace_toolkit.schedule.programs import NO_PROGRAM, Account, call
 from mempalace_toolkit.schedule.steps import DropFolders, MakeFolder, Plan, Run, Step, WriteFile
 from mempalace_toolkit.schedule.templates import (
     is_edited,
+    is_foreign,
     refuse_edited,
     signature,
     template,
 )
 
 NAME = "launchd"
-_HOME = "@HOME@"
+_HOME = "/Users/USER"
 _NOT_FOUND = 113
 _IN_PROGRESS = (5, 37)
 _BUSY = 75
@@ -57,11 +58,11 @@ def render(setting: JobSetting, account: Account) -> dict[Path, bytes]:
     return {_file(setting.stem, account): content + f"<!-- {signature(content)} -->\n".encode()}
 
 
-def plan_install(setting: JobSetting, account: Account, force: bool) -> Plan:
+def plan_install(setting: JobSetting, account: Account, force: bool, adopt: bool = False) -> Plan:
     """What makes the job run. Raises UsageError where its file was changed by hand."""
     ((path, content),) = render(setting, account).items()
     there, loaded = _content(path), _print(setting.stem, account) is not None
-    if there is not None and there != content and not force:
+    if there is not None and there != content and not (force or (adopt and is_foreign(there))):
         _refuse_if_edited(path, there, setting.stem, account)
     target = _target(setting.stem, account)
     load = _load(path, account)
@@ -119,6 +120,7 @@ def status(stem: str, account: Account) -> SchedulerState:
         log_folder_there=bool(log) and Path(log).parent.is_dir(),
         linger=None,
         container=None,
+        foreign=content is not None and is_foreign(content),
     )
 
 
@@ -162,7 +164,7 @@ def _content(path: Path) -> bytes | None:
 
 def _refuse_if_edited(path: Path, content: bytes, stem: str, account: Account) -> None:
     if is_edited(content, *_as_copied(stem, account)):
-        raise refuse_edited(str(path), stem, NAME)
+        raise refuse_edited(str(path), stem, NAME, is_foreign(content))
 
 
 def _load(path: Path, account: Account) -> Run:

@@ -20,7 +20,12 @@ from mempalace_toolkit.schedule.schedulers.systemd.units import (
     timer_name,
 )
 from mempalace_toolkit.schedule.steps import DropFolders, Plan, Run, Step, WriteFile
-from mempalace_toolkit.schedule.templates import is_edited, refuse_edited, values_of
+from mempalace_toolkit.schedule.templates import (
+    is_edited,
+    is_foreign,
+    refuse_edited,
+    values_of,
+)
 
 NAME = "systemd"
 _BUSY = 75
@@ -43,13 +48,14 @@ def render(setting: JobSetting, account: Account) -> dict[Path, bytes]:
     return {_folder(account) / name: content for name, content in render_units(setting).items()}
 
 
-def plan_install(setting: JobSetting, account: Account, force: bool) -> Plan:
+def plan_install(setting: JobSetting, account: Account, force: bool, adopt: bool = False) -> Plan:
     """What makes the job run. Raises UsageError where a unit was changed by hand."""
     timer = timer_name(setting.stem)
     steps: list[Step] = []
     for path, content in render(setting, account).items():
         there = _content(path)
-        if there is not None and there != content and not force:
+        accepted = force or (adopt and there is not None and is_foreign(there))
+        if there is not None and there != content and not accepted:
             _refuse_if_edited(path, there, setting.stem)
         if there != content:
             steps.append(WriteFile(path, content))
@@ -121,6 +127,7 @@ def status(stem: str, account: Account) -> SchedulerState:
         log_folder_there=False,
         linger=_linger(account) if contents else None,
         container=container_of(_settings(run, contents.get(folder / service, b"")), account),
+        foreign=any(map(is_foreign, contents.values())),
     )
 
 
@@ -136,7 +143,7 @@ def _content(path: Path) -> bytes | None:
 
 def _refuse_if_edited(path: Path, content: bytes, stem: str) -> None:
     if is_edited(content, shipped(path.name)):
-        raise refuse_edited(str(path), stem, NAME)
+        raise refuse_edited(str(path), stem, NAME, is_foreign(content))
 
 
 def _show(unit: str, facts: str, account: Account) -> dict[str, str]:
