@@ -14,7 +14,7 @@ from tests.palaces import damages_records as records
 from tests.palaces import damages_values as values
 from tests.palaces.fixtures import Copy
 from tests.palaces.making import DRAWERS, SHAPES, embed
-from tests.palaces.repairing import location
+from tests.palaces.repairing import agreed_plan, location
 from tests.palaces.segment_editing import Victim
 
 Damage = Callable[[Victim], None]
@@ -107,6 +107,7 @@ def test_a_damage_is_found_and_nothing_is_written(
     for line in kinds:
         assert found & set(line.split("|")), findings
     assert any(not finding.harmless for finding in findings)
+    agreed_plan(location(victim), findings)
     if damage not in OF_ALL_COLLECTIONS:
         assert {finding.collection for finding in findings} <= {"", DRAWERS}, findings
     assert (_stats(victim.palace) if sparse else tree_state(victim.palace)) == before
@@ -126,6 +127,7 @@ def test_what_is_no_damage_is_told_as_harmless_or_not_at_all(
     before = tree_state(victim.palace)
     findings = check_palace(location(victim))
     assert [finding for finding in findings if not finding.harmless] == []
+    assert agreed_plan(location(victim), findings).grade == "nothing"
     assert {finding.kind for finding in findings} == set(kinds)
     assert tree_state(victim.palace) == before
 

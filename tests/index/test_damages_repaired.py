@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from mempalace_toolkit.index.check.check import DeepCheck, check_palace
-from mempalace_toolkit.index.evidence.findings import Finding
+from mempalace_toolkit.index.evidence.findings import Finding, Remedy
 from mempalace_toolkit.index.repair.plan import plan_repair
-from mempalace_toolkit.index.repair.plan_values import Grade
 from tests.conftest import tree_state
 from tests.palaces import damages_files as files
 from tests.palaces import damages_records as records
@@ -31,7 +30,7 @@ ALL = 311  # the drawers whose vector is in the index alone; the others' are in 
 
 # A damage, the finding that names it, the grade of its repair, and how many drawers are embedded
 # again at most: those whose vector is nowhere, or nowhere provable.
-REPAIRED: list[tuple[Damage, str, Grade, int]] = [
+REPAIRED: list[tuple[Damage, str, Remedy, int]] = [
     (files.segment_set_aside, "segment_missing", "rebuild_segment", 0),
     (files.header_deleted, "file_missing", "rebuild_segment", 0),
     (files.links_deleted, "file_missing", "rebuild_segment", 0),
@@ -156,7 +155,7 @@ def test_a_damage_is_found_planned_and_repaired_and_no_client_sees_a_difference(
     tmp_path: Path,
     damage: Damage,
     kind: str,
-    grade: Grade,
+    grade: Remedy,
     embeds: int,
 ) -> None:
     damage(victim)

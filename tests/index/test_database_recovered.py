@@ -12,14 +12,13 @@ from mempalace_toolkit.errors import DamageLeftError, WriteUndoneError
 from mempalace_toolkit.index.check.check import check_palace
 from mempalace_toolkit.index.repair.apply import repair_palace
 from mempalace_toolkit.index.repair.heal import heal
-from mempalace_toolkit.index.repair.plan import plan_repair
 from mempalace_toolkit.index.repair.plan_values import RepairPlan
 from tests.conftest import tree_state
 from tests.palaces import damages_pages as pages
 from tests.palaces import damages_records as records
 from tests.palaces.making import CLOSETS, DRAWERS, drawer
 from tests.palaces.opening import Seen
-from tests.palaces.repairing import Model, location, repair, setting
+from tests.palaces.repairing import Model, agreed_plan, location, repair, setting
 from tests.palaces.segment_editing import Victim
 
 Damage = Callable[[Victim], None]
@@ -66,7 +65,7 @@ REFUSED: list[Damage] = [
 
 
 def plan_for(victim: Victim) -> RepairPlan:
-    return plan_repair(location(victim), check_palace(location(victim)))
+    return agreed_plan(location(victim), check_palace(location(victim)))
 
 
 def assert_seen(victim: Victim, before: dict[str, Seen], lost: int = 0) -> None:

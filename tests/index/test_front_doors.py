@@ -124,6 +124,16 @@ def test_the_plan_is_shown_and_nothing_is_written(palace_home: Sandbox, victim: 
     assert tree_state(palace_home.home) == before
 
 
+@pytest.mark.parametrize("damage", [files.pickle_deleted, records.writer_killed])
+def test_the_remedy_that_check_names_is_what_repair_would_do(
+    palace_home: Sandbox, victim: Victim, damage: Damage
+) -> None:
+    damage(victim)
+    findings = palace_home.run(TOOLKIT, "check", "--json").json["index"]["findings"]
+    planned = palace_home.run(TOOLKIT, "repair", "--dry-run", "--json").json["plan"]["grade"]
+    assert {one["remedy"] for one in findings if not one["harmless"]} == {planned}
+
+
 def test_a_sound_palace_is_told_with_what_was_proved(palace_home: Sandbox) -> None:
     answer = palace_home.run(TOOLKIT, "check", "--json")
     index = answer.json["index"]

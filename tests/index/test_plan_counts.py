@@ -7,12 +7,18 @@ import pytest
 
 from mempalace_toolkit.chroma.records import CollectionRecord
 from mempalace_toolkit.chroma.settings import IndexSettings
+from mempalace_toolkit.index.evidence.findings import Finding
 from mempalace_toolkit.index.repair.plan import to_add
 from mempalace_toolkit.index.repair.prove import Proof
 from mempalace_toolkit.index.salvage.salvage import LIVE, NOWHERE, QUARANTINED, QUEUE, Salvage
 
 
-def salvaged(origins: list[int], sequences: list[int], watermark: int | None) -> Salvage:
+def salvaged(
+    origins: list[int],
+    sequences: list[int],
+    watermark: int | None,
+    indexed: tuple[int, ...] = (),
+) -> Salvage:
     """A collection whose drawers' vectors come from there, each last touched by an operation."""
     count = len(origins)
     record = CollectionRecord(
@@ -31,7 +37,8 @@ def salvaged(origins: list[int], sequences: list[int], watermark: int | None) ->
     )
     no_place = np.full(count, -1)
     places = no_place.astype(np.int16), no_place.astype(np.int64)
-    return Salvage(record, 2, np.array(origins, np.int8), *places, [], {}, {})
+    in_the_index = np.isin(np.arange(count), indexed)
+    return Salvage(record, 2, np.array(origins, np.int8), *places, [], {}, {}, in_the_index)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +55,19 @@ def test_what_the_queue_holds_above_the_watermark_is_on_its_way_and_not_added(
 def test_only_what_is_not_in_the_index_is_added() -> None:
     found = salvaged([LIVE, QUARANTINED, NOWHERE, QUEUE], [9, 9, 9, 9], 5)
     assert to_add(found).tolist() == [1, 2]
+
+
+def test_what_the_index_has_taken_in_from_the_queue_is_not_added_again() -> None:
+    found = salvaged([QUEUE, QUEUE, NOWHERE], [5, 6, 7], 7, indexed=(0, 2))
+    assert to_add(found).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("missing", "remedy"), [(1, "top_up"), (25, "top_up"), (26, "rebuild_segment")]
+)
+def test_an_index_that_lacks_more_than_a_fourth_is_rebuilt(missing: int, remedy: str) -> None:
+    numbers = {"missing": missing, "drawers": 100}
+    assert Finding("ids_missing", "", "drawers", "v", numbers).remedy == remedy
 
 
 @pytest.mark.parametrize(

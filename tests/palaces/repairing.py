@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mempalace_toolkit.index.evidence.findings import Finding
+from mempalace_toolkit.index.evidence.findings import Finding, strongest
 from mempalace_toolkit.index.repair.apply import repair_palace
 from mempalace_toolkit.index.repair.plan import plan_repair
+from mempalace_toolkit.index.repair.plan_values import RepairPlan
 from mempalace_toolkit.index.repair.result import RepairResult
 from mempalace_toolkit.index.repair.work import RepairSetting
 from mempalace_toolkit.palace.location import PalaceLocation
@@ -40,6 +41,15 @@ def setting(home: Path, model: Model | None) -> RepairSetting:
 def location(victim: Victim) -> PalaceLocation:
     """Where the palace to damage is, as the commands know it."""
     return PalaceLocation(victim.palace, "chroma", "minilm")
+
+
+def agreed_plan(palace: PalaceLocation, findings: Sequence[Finding]) -> RepairPlan:
+    """What repair would do: what the findings say, unless the database gives nothing back."""
+    plan = plan_repair(palace, findings)
+    asked = strongest(finding.remedy for finding in findings)
+    gives_nothing_back = plan.grade == "refuse" and asked == "rebuild_palace"
+    assert plan.grade == asked or gives_nothing_back, (plan.grade, findings)
+    return plan
 
 
 def repair(

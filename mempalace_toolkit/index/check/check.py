@@ -163,9 +163,7 @@ def _table_damage(palace: PalaceLocation, whole: bool) -> tuple[Finding, ...]:
 
 def _hides_the_index(tables: Sequence[Finding]) -> bool:
     """Whether the tables do not tell what the index should be: they are mended first."""
-    return any(
-        one.remedy == "mend_database" and one.kind not in _BESIDE_THE_INDEX for one in tables
-    )
+    return any(one.in_tables and one.kind not in _BESIDE_THE_INDEX for one in tables)
 
 
 def _page_damage(palace: PalaceLocation, whole: bool) -> str:

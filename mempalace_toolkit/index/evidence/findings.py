@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 Remedy = Literal[
-    "none",
-    "top_up",
-    "rewrite_pickle",
-    "rebuild_segment",
-    "mend_database",
-    "rebuild_palace",
-    "refuse",
+    "nothing", "sweep", "roll_back", "top_up", "rebuild_segment", "rebuild_palace", "refuse"
 ]
-"""The grade of repair that a finding asks for, from nothing to everything; `refuse` is for what
-must not be touched by this version."""
+"""What repair does, from nothing to everything; the strongest that any finding asks for is the
+grade of the plan. `refuse` is for what must not be touched by this version; a plan refuses, too,
+where a damaged database does not give its drawers back. `sweep` is the plan's alone: it removes
+what killed repairs left behind."""
+
+_MANY = 4  # more than a fourth is sooner rebuilt than added
 
 
 @dataclass(frozen=True, slots=True)
 class FindingKind:
-    """A kind of finding. `harmless` ones are told and leave the palace sound."""
+    """A kind of finding. `harmless` ones leave the palace sound. Those `in_tables` are mended
+    row by row in a new database, of which the old one's pages can be read."""
 
     name: str
     meaning: str
     remedy: Remedy
     harmless: bool = False
+    in_tables: bool = False
+
+
+def _in_tables(name: str, meaning: str) -> FindingKind:
+    return FindingKind(name, meaning, "rebuild_palace", in_tables=True)
 
 
 KINDS: Mapping[str, FindingKind] = {
@@ -34,62 +38,39 @@ KINDS: Mapping[str, FindingKind] = {
     for kind in (
         FindingKind("sqlite_unreadable", "the palace database cannot be read", "rebuild_palace"),
         FindingKind("sqlite_damaged", "pages of the palace database are damaged", "rebuild_palace"),
-        FindingKind(
-            "migrations_damaged", "chromadb's record of its tables is wrong", "mend_database"
-        ),
-        FindingKind(
-            "schema_damaged", "tables, columns or indexes of chromadb's are gone", "mend_database"
-        ),
-        FindingKind(
-            "tenant_missing", "a tenant or database that chromadb needs is gone", "mend_database"
-        ),
-        FindingKind(
-            "collection_damaged", "a collection's settings cannot be read", "mend_database"
-        ),
-        FindingKind("collection_lost", "a collection's own row is gone", "mend_database"),
-        FindingKind(
-            "dimension_wrong",
-            "a collection's dimension differs from that of its vectors",
-            "mend_database",
-        ),
-        FindingKind(
-            "segments_wrong",
-            "a collection does not have one segment of each scope",
-            "mend_database",
-        ),
-        FindingKind(
-            "segment_id_invalid",
-            "a segment's id is not a UUID: it is never followed",
-            "mend_database",
-        ),
-        FindingKind(
+        _in_tables("migrations_damaged", "chromadb's record of its tables is wrong"),
+        _in_tables("schema_damaged", "tables, columns or indexes of chromadb's are gone"),
+        _in_tables("tenant_missing", "a tenant or database that chromadb needs is gone"),
+        _in_tables("collection_damaged", "a collection's settings cannot be read"),
+        _in_tables("collection_lost", "a collection's own row is gone"),
+        _in_tables("dimension_wrong", "a collection's dimension differs from that of its vectors"),
+        _in_tables("segments_wrong", "a collection does not have one segment of each scope"),
+        _in_tables("segment_id_invalid", "a segment's id is not a UUID: it is never followed"),
+        _in_tables(
             "watermark_missing",
             "a segment's watermark (the last operation it has taken in) is missing",
-            "mend_database",
         ),
-        FindingKind(
-            "fulltext_damaged", "the full-text index is incomplete or damaged", "mend_database"
-        ),
-        FindingKind("drawers_doubled", "drawers are twice in the database", "mend_database"),
-        FindingKind("drawers_damaged", "rows of drawers cannot be read", "mend_database"),
-        FindingKind("documents_missing", "drawers have lost their text", "mend_database"),
-        FindingKind("metadata_missing", "drawers have lost metadata", "mend_database"),
-        FindingKind("metadata_damaged", "metadata cannot be read", "mend_database"),
-        FindingKind(
-            "metadata_orphaned", "there are metadata of drawers that are gone", "mend_database"
-        ),
-        FindingKind("queue_damaged", "chromadb cannot read its queue", "mend_database"),
+        _in_tables("fulltext_damaged", "the full-text index is incomplete or damaged"),
+        _in_tables("drawers_doubled", "drawers are twice in the database"),
+        _in_tables("drawers_damaged", "rows of drawers cannot be read"),
+        _in_tables("documents_missing", "drawers have lost their text"),
+        _in_tables("metadata_missing", "drawers have lost metadata"),
+        _in_tables("metadata_damaged", "metadata cannot be read"),
+        _in_tables("metadata_orphaned", "there are metadata of drawers that are gone"),
+        _in_tables("queue_damaged", "chromadb cannot read its queue"),
         FindingKind(
             "queue_vectors_lost", "vectors that the index lacks are gone", "rebuild_segment"
         ),
-        FindingKind("hot_journal", "a killed writer left a transaction open", "none"),
+        FindingKind("hot_journal", "a killed writer left a transaction open", "roll_back"),
         FindingKind("unknown_format", "written by a chromadb that is not known here", "refuse"),
         FindingKind(
             "segment_missing", "the index folder is gone, drawers are not", "rebuild_segment"
         ),
         FindingKind("file_missing", "a file of the index is gone", "rebuild_segment"),
-        FindingKind("pickle_missing", "the id map (ids to labels) is gone", "rewrite_pickle"),
-        FindingKind("pickle_unreadable", "the id map (ids to labels) is damaged", "rewrite_pickle"),
+        FindingKind("pickle_missing", "the id map (ids to labels) is gone", "rebuild_segment"),
+        FindingKind(
+            "pickle_unreadable", "the id map (ids to labels) is damaged", "rebuild_segment"
+        ),
         FindingKind("header_impossible", "the header contradicts itself", "rebuild_segment"),
         FindingKind("level0_short", "there is less data than the header counts", "rebuild_segment"),
         FindingKind(
@@ -141,10 +122,10 @@ KINDS: Mapping[str, FindingKind] = {
         ),
         FindingKind("model_differs", "another embedding model filled the palace", "refuse"),
         FindingKind(
-            "segment_stray", "an index folder that no collection uses", "none", harmless=True
+            "segment_stray", "an index folder that no collection uses", "nothing", harmless=True
         ),
         FindingKind(
-            "segment_quarantined", "an index folder that was set aside", "none", harmless=True
+            "segment_quarantined", "an index folder that was set aside", "nothing", harmless=True
         ),
     )
 }
@@ -168,8 +149,17 @@ class Finding:
 
     @property
     def remedy(self) -> Remedy:
-        """What repair would do."""
-        return KINDS[self.kind].remedy
+        """What repair does about it. Vectors are added to an index that lacks few of them."""
+        remedy = KINDS[self.kind].remedy
+        if remedy == "top_up":
+            missing, drawers = self.numbers.get("missing", 0), self.numbers.get("drawers", 0)
+            return "top_up" if float(missing) * _MANY <= float(drawers) else "rebuild_segment"
+        return remedy
+
+    @property
+    def in_tables(self) -> bool:
+        """Whether it is in the rows of the database, of which the pages can be read."""
+        return KINDS[self.kind].in_tables
 
     @property
     def harmless(self) -> bool:
@@ -194,3 +184,8 @@ class Finding:
             "remedy": self.remedy,
             "harmless": self.harmless,
         }
+
+
+def strongest(remedies: Iterable[Remedy]) -> Remedy:
+    """The one that does what all of them do."""
+    return max(remedies, key=get_args(Remedy).index, default="nothing")

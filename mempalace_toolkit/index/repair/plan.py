@@ -15,10 +15,10 @@ from mempalace_toolkit.errors import MempalaceError, PalaceBusyError
 from mempalace_toolkit.files.exchange import unfinished_exchanges
 from mempalace_toolkit.index.check.fingerprint import Stamp
 from mempalace_toolkit.index.check.moment import at_one_moment
-from mempalace_toolkit.index.evidence.findings import Finding
+from mempalace_toolkit.index.evidence.findings import Finding, Remedy, strongest
 from mempalace_toolkit.index.recovery.mended_database import plan_mending
 from mempalace_toolkit.index.recovery.plan import DatabasePlan, plan_database
-from mempalace_toolkit.index.repair.plan_values import CollectionPlan, Grade, RepairPlan
+from mempalace_toolkit.index.repair.plan_values import CollectionPlan, RepairPlan
 from mempalace_toolkit.index.repair.replacement import unfinished
 from mempalace_toolkit.index.salvage.salvage import (
     LIVE,
@@ -30,12 +30,9 @@ from mempalace_toolkit.index.salvage.salvage import (
 )
 from mempalace_toolkit.palace.location import PalaceLocation
 
-_ORDER: tuple[Grade, ...] = ("nothing", "sweep", "roll_back", "top_up", "rebuild_segment")
-
 SCRATCH_PREFIX = ".mempalace-toolkit-rebuild-"
 """How the folders begin in which indexes are built; a killed repair leaves its own behind."""
 
-_TOP_UP_SHARE = 4  # more than a fourth is sooner rebuilt than added
 _SLACK_BYTES = 32 << 20
 
 
@@ -59,7 +56,7 @@ def _plan(palace: PalaceLocation, findings: Sequence[Finding]) -> RepairPlan:
             return RepairPlan("refuse", refusal=told[0].strip(), remedy=f"set {told[2]}")
         why = f"{palace.path}: {refused[0].message}. This version does not touch such a palace"
         return RepairPlan("refuse", refusal=why)
-    rolls_back = any(one.kind == "hot_journal" for one in harm)
+    rolls_back = any(one.remedy == "roll_back" for one in harm)
     leftovers = sum(1 for _ in palace.path.glob(f"{SCRATCH_PREFIX}*"))
     exchanges = len(unfinished_exchanges(palace.path))
     leftovers += len(unfinished(palace.path)) + exchanges
@@ -68,29 +65,31 @@ def _plan(palace: PalaceLocation, findings: Sequence[Finding]) -> RepairPlan:
     damage = _database_damage(palace, harm)
     if damage:
         return _rebuild_palace(palace, damage, rolls_back, leftovers)
-    mends = [one for one in harm if one.remedy == "mend_database"]
+    mends = [one for one in harm if one.in_tables]
     if mends:
         kinds = tuple(dict.fromkeys(one.kind for one in mends))
         database = plan_mending(palace, mends[0].message, kinds)
         free = shutil.disk_usage(palace.path).free
         return RepairPlan("rebuild_palace", (), rolls_back, "", free, leftovers, database)
-    harm = [one for one in harm if one.remedy != "none"]
+    harm = [one for one in harm if one.remedy != "roll_back"]
     if not harm:
-        grade: Grade = "roll_back" if rolls_back else "sweep" if leftovers else "nothing"
+        grade: Remedy = "roll_back" if rolls_back else "sweep" if leftovers else "nothing"
         return RepairPlan(grade, rolls_back=rolls_back, leftovers=leftovers)
     plans = []
     for record in read_records(palace).collections:
         own = [one for one in harm if one.concerns(record.name, record.vector_segment)]
         if own:
             plans.append(plan_collection(record, salvage_for(palace, record, own), own))
-    grade = max((one.grade for one in plans), key=_ORDER.index, default="nothing")
+    grade = strongest(one.grade for one in plans)
     free = shutil.disk_usage(palace.path).free
     return RepairPlan(grade, tuple(plans), rolls_back, "", free, leftovers)
 
 
 def _database_damage(palace: PalaceLocation, harm: Sequence[Finding]) -> str:
     """What is wrong with the database's pages. A check does not read all of a large one's."""
-    told = next((one.message for one in harm if one.remedy == "rebuild_palace"), "")
+    told = next(
+        (one.message for one in harm if one.remedy == "rebuild_palace" and not one.in_tables), ""
+    )
     if told or not palace.has_hnsw_index or not palace.database.exists():
         return told
     try:
@@ -135,9 +134,8 @@ def plan_collection(
     """The grade and the figures for one collection."""
     kinds = {finding.kind for finding in findings}
     presumed = len(found.presumable())
-    adds = len(to_add(found))
-    few = adds * _TOP_UP_SHARE <= len(record.ids)
-    grade: Grade = "top_up" if kinds == {"ids_missing"} and few else "rebuild_segment"
+    grade = strongest(finding.remedy for finding in findings)
+    adds = len(to_add(found)) if grade == "top_up" else 0
     return CollectionPlan(
         collection=record.name,
         segment=record.vector_segment,
@@ -148,7 +146,7 @@ def plan_collection(
         presumed=presumed,
         from_quarantined=found.count(QUARANTINED),
         to_embed=found.count(NOWHERE) - presumed,
-        adds=adds if grade == "top_up" else 0,
+        adds=adds,
         kinds=tuple(sorted(kinds)),
         bytes_needed=_bytes_needed(found, adds if grade == "top_up" else len(record.ids)),
     )
@@ -156,11 +154,16 @@ def plan_collection(
 
 def to_add(found: Salvage) -> NDArray[np.int64]:
     """The drawers that a top-up writes, by position: those whose vector is not in the index,
-    nor on its way there in the queue."""
+    nor on its way there in the queue.
+
+    An index that differs from the queue it has taken in is not topped up, so what both have
+    need not be written.
+    """
     record = found.record
     watermark = record.vector_watermark if record.vector_watermark is not None else -1
     on_its_way = (found.origin == QUEUE) & (record.sequences > watermark)
-    return np.flatnonzero((found.origin != LIVE) & ~on_its_way)
+    taken_in = (found.origin == QUEUE) & found.indexed
+    return np.flatnonzero((found.origin != LIVE) & ~on_its_way & ~taken_in)
 
 
 def _bytes_needed(found: Salvage, drawers: int) -> int:

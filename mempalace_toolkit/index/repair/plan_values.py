@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Literal
 
 from mempalace_toolkit.index.check.fingerprint import Stamp
-from mempalace_toolkit.index.evidence.findings import Finding
+from mempalace_toolkit.index.evidence.findings import Finding, Remedy
 from mempalace_toolkit.index.recovery.plan import DatabasePlan
-
-Grade = Literal[
-    "nothing", "sweep", "roll_back", "top_up", "rebuild_segment", "rebuild_palace", "refuse"
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +17,7 @@ class CollectionPlan:
 
     collection: str
     segment: str
-    grade: Grade
+    grade: Remedy
     drawers: int
     from_queue: int
     from_live: int
@@ -55,7 +50,7 @@ class RepairPlan:
     rebuild, what the indexes need shows when it is there. `findings` is what it was made for,
     `stamp` of which files."""
 
-    grade: Grade
+    grade: Remedy
     collections: tuple[CollectionPlan, ...] = ()
     rolls_back: bool = False
     refusal: str = ""

@@ -88,10 +88,7 @@ def _write_anew(
     recovered = recover_database(palace, scratch, setting.environment)
     new = PalaceLocation(scratch, palace.backend, palace.embedding_model)
     with open_database(new) as opened:
-        left = any(
-            finding.remedy == "mend_database"
-            for finding in check_tables(new.path, opened.connection)
-        )
+        left = any(finding.in_tables for finding in check_tables(new.path, opened.connection))
     if not left:
         return recovered
     mended = mend_database(palace, new, scratch / "mended", setting.environment)
@@ -130,9 +127,7 @@ def _try(palace: PalaceLocation, plan: DatabasePlan, scratch: Path, setting: Rep
         if folder.is_dir():
             (scratch / folder.name).symlink_to(folder)
     findings = [one for one in check_palace(new) if not one.harmless]
-    refused = [
-        one for one in findings if one.remedy in ("refuse", "mend_database", "rebuild_palace")
-    ]
+    refused = [one for one in findings if one.remedy in ("refuse", "rebuild_palace")]
     if refused:
         raise DamageLeftError(f"the new database: {refused[0].message}", _HINT)
     trial = PalaceLocation(scratch / "trial", palace.backend, palace.embedding_model)

@@ -35,8 +35,9 @@ class Salvage:
 
     `origin` is NOWHERE, QUEUE, LIVE or QUARANTINED; `folder` an index into `folders`, and
     `element` one into that folder's elements. `queued` holds the queue's vectors by drawer,
-    `embedded` those that were made anew. `presumed` is where more are likely to be, which a
-    comparison must prove.
+    `embedded` those that were made anew. `indexed` are the drawers of which the live index has
+    an element by its map, whatever is known of its vector. `presumed` is where more are
+    likely to be, which a comparison must prove.
     """
 
     record: CollectionRecord
@@ -47,6 +48,7 @@ class Salvage:
     folders: list[tuple[Path, Elements]]
     queued: dict[int, bytes]
     embedded: dict[int, NDArray[np.float32]]
+    indexed: NDArray[np.bool_]
     presumed: Presumption | None = None
 
     def count(self, origin: int) -> int:
@@ -116,6 +118,7 @@ def salvage(
         [],
         {},
         {},
+        np.zeros(total, np.bool_),
     )
     if not total or not dimension:
         return found
@@ -123,7 +126,7 @@ def salvage(
     live: SegmentFiles | None = None
     folders = list(_folders(palace, record))
     for folder, origin in folders:
-        if folder.is_dir() and not np.all(found.origin):
+        if folder.is_dir() and (origin == LIVE or not np.all(found.origin)):
             there = read_for_salvage(folder, dimension, mapped)
             files = paired(there, folders[0][0], [one for one, _ in folders[1:]], dimension)
             if origin == LIVE and files is not there:
@@ -196,6 +199,8 @@ def _take_from_folder(found: Salvage, files: SegmentFiles, origin: int, map_wron
         return
     reach = reach_of(found.record, files, origin == LIVE, map_wrong)
     if reach is not None:
+        if origin == LIVE:
+            found.indexed = reach.elements >= 0
         wanted = np.flatnonzero((found.origin == NOWHERE) & _proven(reach, found.record))
         take(found, wanted, reach.elements[wanted], (files.folder, files.elements), origin)
 
