@@ -26,7 +26,7 @@ from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.mining.filing import key_of
 from mempalace_toolkit.model.ensure import ModelRequest
 from mempalace_toolkit.palace.location import PalaceLocation
-from mempalace_toolkit.pipeline import RunRequest, signed, write_pages
+from mempalace_toolkit.pipeline import PalaceRequest, RunRequest, signed, write_pages
 from mempalace_toolkit.report.values import RunReport
 from mempalace_toolkit.sessions import opencode
 
@@ -145,17 +145,23 @@ def _write_all(database: Path, data: Path) -> None:
     """Read everything, write all pages, and count them as mined."""
     palace = PalaceLocation(Path("~").expanduser() / ".config/mempalace/palace", "pgvector", "")
     request = RunRequest(
-        command="benchmark",
+        PalaceRequest(
+            command="benchmark",
+            palace=palace,
+            data=data,
+            home=data,
+            model=ModelRequest(cache=data),
+            environment={},
+            now_ms=time.time_ns() // 1_000_000,
+            stamp="20260101-000000",
+        ),
         agent="opencode",
-        palace=palace,
-        data=data,
-        home=data,
-        model=ModelRequest(cache=data),
-        environment={},
-        now_ms=time.time_ns() // 1_000_000,
     )
     report = RunReport("benchmark", str(palace.path))
-    with opencode.open_store([database]) as store, Ledger.open(request.ledger, "broken") as ledger:
+    with (
+        opencode.open_store([database]) as store,
+        Ledger.open(request.target.ledger, "broken") as ledger,
+    ):
         key, signature = signed(store, request)
         write_pages(store, ledger, request, Quiet(), report)
         with ledger.writing():

@@ -37,11 +37,20 @@ from mempalace_toolkit.pipeline.reading import (
     scope_of,
     write_pages,
 )
-from mempalace_toolkit.pipeline.request import Repair, RunRequest, signed, timed
+from mempalace_toolkit.pipeline.request import PalaceRequest, Repair, RunRequest, signed, timed
 from mempalace_toolkit.report.values import Observer, RunReport
 from mempalace_toolkit.sessions.model import Store, StoreFinding
 
-__all__ = ["Repair", "RunRequest", "repair_setting", "run", "signed", "survey", "write_pages"]
+__all__ = [
+    "PalaceRequest",
+    "Repair",
+    "RunRequest",
+    "repair_setting",
+    "run",
+    "signed",
+    "survey",
+    "write_pages",
+]
 
 
 def survey(store: Store, request: RunRequest, pace: float | None = None) -> RunReport:
@@ -51,12 +60,12 @@ def survey(store: Store, request: RunRequest, pace: float | None = None) -> RunR
     """
     report = new_report(store, request)
     amount = Amount()
-    with timed(report, "read"), Ledger.look(request.ledger) as ledger:
+    with timed(report, "read"), Ledger.look(request.target.ledger) as ledger:
         try:
-            look_at_palace(ledger, request.palace, request.spool)
+            look_at_palace(ledger, request.target.palace, request.target.spool)
         except MempalaceError as error:  # a run would mend it, or say so
             if not isinstance(error, PalaceDamagedError):  # which the look at the index tells
-                place = str(request.palace.database)
+                place = str(request.target.palace.database)
                 report.findings.append(StoreFinding(error.kind, error.message, place))
         if nothing_changed(ledger, store, request):
             note_known(ledger, store, request, report)
@@ -79,10 +88,10 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
     """
     report = new_report(store, request)
     request = _beside_server(request)
-    palace, home = request.palace, request.home
+    target, palace = request.target, request.target.palace
     with (
-        palace_lock(palace.path, home, request.wait, request.command, request.server) as lock,
-        Ledger.open(request.ledger, f"broken-{request.now_ms}") as ledger,
+        palace_lock(palace.path, target.home, target.wait, target.command, request.server) as lock,
+        Ledger.open(target.ledger, f"broken-{target.now_ms}") as ledger,
     ):
         try:
             know_palace(ledger, request, observer, report)
@@ -111,7 +120,7 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
                 forget_vectors(request)  # all is filed
             except ToolkitError as error:
                 report.error = error
-        look_at_palace(ledger, palace, request.spool)
+        look_at_palace(ledger, palace, request.target.spool)
         if report.error is None and not left_unread(report) and not request.selection.narrowed:
             with ledger.writing():
                 ledger.record_signature(key, request.agent, signature)
@@ -123,15 +132,15 @@ def know_palace(ledger: Ledger, request: RunRequest, observer: Observer, report:
 
     A database that cannot be read is repaired first, where nothing is lost by it.
     """
-    palace = request.palace
+    palace = request.target.palace
     try:
         if request.server is None:  # else the journal is the server's own
             roll_back_journal(palace)
-        look_at_palace(ledger, palace, request.spool)
+        look_at_palace(ledger, palace, request.target.spool)
     except PalaceDamagedError as error:
         keep_sound(request, observer, report)
         try:
-            look_at_palace(ledger, palace, request.spool)
+            look_at_palace(ledger, palace, request.target.spool)
         except PalaceDamagedError:
             raise DamageLeftError(error.message, error.hint) from error
 
@@ -141,10 +150,9 @@ def _beside_server(request: RunRequest) -> RunRequest:
 
     The index is checked as ever, and not repaired: the server has it open.
     """
-    server = server_of(request.palace.path, request.home) if request.through_server else None
-    if server is None:
-        return request
-    if not held_by(mempalace_holder(request.palace.path, request.home), server.process):
+    palace, home = request.target.palace.path, request.target.home
+    server = server_of(palace, home) if request.through_server else None
+    if server is None or not held_by(mempalace_holder(palace, home), server.process):
         return request
     return replace(request, server=server.process, repair="never")
 
@@ -157,8 +165,8 @@ def telling_how_far(ledger: Ledger, request: RunRequest, total: int) -> Iterator
     except KeyboardInterrupt as interruption:
         with suppress(ToolkitError):
             if request.server is None:
-                roll_back_journal(request.palace)
-            look_at_palace(ledger, request.palace, request.spool)
+                roll_back_journal(request.target.palace)
+            look_at_palace(ledger, request.target.palace, request.target.spool)
             filed = max(0, total - len(waiting_pages(ledger, request)))
             if total:
                 interruption.add_note(
@@ -194,7 +202,7 @@ def file_and_check(
 
 def new_report(store: Store, request: RunRequest) -> RunReport:
     return RunReport(
-        command=request.command,
-        palace=str(request.palace.path),
+        command=request.target.command,
+        palace=str(request.target.palace.path),
         stores=[str(place) for place in store.places],
     )

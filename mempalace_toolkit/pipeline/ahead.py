@@ -42,45 +42,45 @@ def embed_ahead(
     if not pages:
         return
     with timed(report, "model"):
-        ensure(request.model, observer.stage)
+        ensure(request.target.model, observer.stage)
     lock, log = held
+    target, palace = request.target, request.target.palace
     setting = AheadSetting(
         pages=pages,
-        palace=request.palace.path,
+        palace=palace.path,
         vectors=vectors_folder(request),
-        environment=request.environment,
+        environment=target.environment,
         log=log,
         stall_seconds=request.stall,
         on_total=lambda total: observer.stage(text, total),
         on_step=observer.advance,
     )
-    palace = request.palace
     with (
         timed(report, "embed"),
-        palace_released(lock, palace.path, request.home, request.wait, request.command),
+        palace_released(lock, palace.path, target.home, target.wait, target.command),
     ):
         embed_pages(setting)
     roll_back_journal(palace)
-    look_at_palace(ledger, palace, request.spool)
+    look_at_palace(ledger, palace, target.spool)
 
 
 def vectors_folder(request: RunRequest) -> Path:
     """Where a run of this agent keeps the vectors for this palace until they are filed."""
-    key = f"{request.agent}|{key_of(request.palace)}"
-    return request.data / "vectors" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    key = f"{request.agent}|{key_of(request.target.palace)}"
+    return request.target.data / "vectors" / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
 def forget_vectors(request: RunRequest) -> None:
     """Remove what was embedded ahead, and what was once kept for a palace that no run names."""
     forget(vectors_folder(request))
-    forget_unused(request.data / "vectors", request.now_ms / 1000 - UNUSED_SECONDS)
+    forget_unused(request.target.data / "vectors", request.target.now_ms / 1000 - UNUSED_SECONDS)
 
 
 def _worthwhile(request: RunRequest, batch: Batch) -> list[Path]:
     """The pages to embed ahead: none where they are few, or where MemPalace is not our own."""
-    palace = request.palace
+    palace = request.target.palace
     own = request.mempalace is None and palace.has_hnsw_index
     if not own or palace.embedding_model != "minilm":
         return []
     size = sum(page.size for page in batch)
-    return [request.spool / page.path for page in batch] if size >= LEAST_BYTES else []
+    return [request.target.spool / page.path for page in batch] if size >= LEAST_BYTES else []

@@ -47,11 +47,11 @@ def waiting_pages(ledger: Ledger, request: RunRequest) -> list[WaitingPage]:
     """This agent's pages that the palace lacks, those of the newest session first."""
     labels = (request.agent, f"{request.agent}-subagent")
     found = []
-    for folder, path in ledger.pages_to_mine(key_of(request.palace)):
+    for folder, path in ledger.pages_to_mine(key_of(request.target.palace)):
         if folder.partition("/")[0] in labels:
             size = 0
             with suppress(OSError):
-                size = (request.spool / path).stat().st_size
+                size = (request.target.spool / path).stat().st_size
             found.append(WaitingPage(folder, path, size))
     return found
 
@@ -59,7 +59,7 @@ def waiting_pages(ledger: Ledger, request: RunRequest) -> list[WaitingPage]:
 def can_split(request: RunRequest) -> bool:
     """Whether single pages of a folder can be filed: by our own MemPalace, into chromadb."""
     own = request.mempalace is None and request.server is None
-    return own and request.palace.has_hnsw_index
+    return own and request.target.palace.has_hnsw_index
 
 
 def plan_batches(pages: Sequence[WaitingPage], request: RunRequest) -> list[Batch]:

@@ -41,7 +41,7 @@ def file_pages(
 
     The first batch is embedded by now.
     """
-    palace, key = request.palace, key_of(request.palace)
+    palace, key = request.target.palace, key_of(request.target.palace)
     before = count_drawers(palace)
     report.drawers_before = report.drawers_after = before.drawers
     to_do = (
@@ -53,7 +53,7 @@ def file_pages(
         return
     setting = ChildSetting(
         palace=palace.path,
-        environment=request.environment,
+        environment=request.target.environment,
         log=held[1],
         lock=held[0],
         stall_seconds=request.stall,
@@ -61,10 +61,12 @@ def file_pages(
         vectors=vectors_folder(request),
         through_server=request.server is not None,
     )
-    filing = Filing(ledger, palace, request.spool, find_mempalace(request.mempalace), setting)
+    filing = Filing(
+        ledger, palace, request.target.spool, find_mempalace(request.mempalace), setting
+    )
     if palace.embedding_model == "minilm":
         with timed(report, "model"):
-            ensure(request.model, observer.stage)
+            ensure(request.target.model, observer.stage)
 
     def healed() -> None:
         heal_after_crash(request, observer, report)
@@ -72,14 +74,14 @@ def file_pages(
     with timed(report, "mine"):
         # A server takes no `sync`: what was undone leaves the palace when that is free again.
         failures = drop_retired(filing) if request.server is None else {}
-        look_at_palace(ledger, palace, request.spool)
+        look_at_palace(ledger, palace, request.target.spool)
         folders = _folders_to_mine(ledger, request)
-        clear_unrecorded(ledger, request.spool, key, folders)
+        clear_unrecorded(ledger, request.target.spool, key, folders)
     results, stopped = _file_batches(filing, request, observer, report, held, batches, healed)
     with timed(report, "mine"):
         if stopped is None and request.server is None and (again := show_orphans_again(filing)):
             results += mine_folders(filing, ((folder, ()) for folder in sorted(again)), healed)
-            look_at_palace(ledger, palace, request.spool)
+            look_at_palace(ledger, palace, request.target.spool)
     if stopped is None:
         failures.update(_lies(results, _folders_to_mine(ledger, request)))
     report.drawers_after = count_drawers(palace).drawers
@@ -103,7 +105,7 @@ def _file_batches(
 
     Between two batches others may have the palace.
     """
-    ledger, palace = filing.ledger, request.palace
+    ledger, palace = filing.ledger, request.target.palace
     results: list[JobResult] = []
     total = sum(map(len, batches))
     done = 0
@@ -124,7 +126,7 @@ def _file_batches(
                 rounds = plan_rounds(now, split)
                 jobs = [job for some in rounds for job in some.items()]  # for one child
                 results += mine_folders(filing, jobs, heal)
-                look_at_palace(ledger, palace, request.spool)
+                look_at_palace(ledger, palace, request.target.spool)
         except ToolkitError as error:
             return results, error
         done += len(now)
@@ -136,7 +138,7 @@ def _file_batches(
 def _folders_to_mine(ledger: Ledger, request: RunRequest) -> dict[str, int]:
     """This agent's folders with pages that the palace lacks, and how many."""
     labels = (request.agent, f"{request.agent}-subagent")
-    folders = ledger.folders_to_mine(key_of(request.palace))
+    folders = ledger.folders_to_mine(key_of(request.target.palace))
     return {name: n for name, n in folders.items() if name.partition("/")[0] in labels}
 
 
@@ -176,16 +178,16 @@ def _raise_failures(
     failed = [result for result in results if result.code != 0]
     if not failed and not failures:
         return
-    holder = mempalace_holder(request.palace.path, request.home)
+    holder = mempalace_holder(request.target.palace.path, request.target.home)
     if holder and failed and request.server is None:
         raise PalaceBusyError(
-            f"the palace {request.palace.path} is held by {holder}",
+            f"the palace {request.target.palace.path} is held by {holder}",
             "wait for it to end, or stop it, then run again: the pages are kept",
             holder,
         )
     causes = " ".join(result.cause for result in failed)
-    if failed and no_room(request.palace.path, causes):
-        raise disk_full(request.palace.path, causes)
+    if failed and no_room(request.target.palace.path, causes):
+        raise disk_full(request.target.palace.path, causes)
     told = [f"wing {result.job.wing}: mempalace mine {result.describe()}" for result in failed]
     told += [f"{folder}: {text}" for folder, text in failures.items()]
     raise MempalaceError("; ".join(told[:3]), "see the log, then run again: the pages are kept")

@@ -22,7 +22,7 @@ from mempalace_toolkit.pipeline.kept_embedding import (
     forget_embedded,
     repair_folder,
 )
-from mempalace_toolkit.pipeline.request import RunRequest, timed
+from mempalace_toolkit.pipeline.request import PalaceRequest, RunRequest, timed
 from mempalace_toolkit.report.values import Observer, RunReport
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ def keep_sound(
 
     Where drawers were `mined`, the model is there, and a sample is compared with it.
     """
-    palace = request.palace
+    palace = request.target.palace
     setting, deep = None, None
     if request.repair != "never":
-        setting = repair_setting(request, observer, keep=True)
+        setting = repair_setting(request.target, observer, keep=True)
         if setting.embed and request.repair == "always":
             deep = DeepCheck(setting.embed, thorough=True)
         elif mined:
-            deep = sample_check(request)
+            deep = sample_check(request.target)
     with timed(report, "check"):
         healing = heal(palace, setting, deep)
     report.index_before = report.index_before or healing.before
@@ -57,10 +57,10 @@ def keep_sound(
             f"the palace's index is damaged: {healing.after.detail}",
             "mempalace-toolkit repair --dry-run shows what can be done",
         )
-    forget_embedded(request)
+    forget_embedded(request.target)
 
 
-def sample_check(request: RunRequest) -> DeepCheck | None:
+def sample_check(request: PalaceRequest) -> DeepCheck | None:
     """A comparison of a few drawers with their texts, where the model is there; else none.
 
     Where one of them is wrong all are compared, so that a repair knows what to embed.
@@ -82,12 +82,14 @@ def prune_replaced(request: RunRequest, report: RunReport) -> None:
     before, after = report.index_before, report.index_after
     clean = before and after and before.status == after.status == "sound"
     if clean and not report.repairs and request.repair != "never":
-        palace = request.palace
-        plan = plan_unattended_pruning(palace, request.quarantine_bytes, request.stamp)
-        report.pruned += prune(palace.path, plan)
+        target = request.target
+        plan = plan_unattended_pruning(target.palace, target.quarantine_bytes, target.stamp)
+        report.pruned += prune(target.palace.path, plan)
 
 
-def repair_setting(request: RunRequest, observer: Observer, *, keep: bool = False) -> RepairSetting:
+def repair_setting(
+    request: PalaceRequest, observer: Observer, *, keep: bool = False
+) -> RepairSetting:
     """What a repair works with; the model is made present when it is first needed.
 
     With `keep` what it embeds stays on the disk until the index is sound.
@@ -115,5 +117,5 @@ def repair_setting(request: RunRequest, observer: Observer, *, keep: bool = Fals
 def heal_after_crash(request: RunRequest, observer: Observer, report: RunReport) -> None:
     """After a crash of MemPalace: nothing is left open, and the index is sound."""
     if request.server is None:
-        roll_back_journal(request.palace)
+        roll_back_journal(request.target.palace)
     keep_sound(request, observer, report)

@@ -17,7 +17,7 @@ from mempalace_toolkit.mining.embedder_identity import identity_of
 from mempalace_toolkit.mining.filing import key_of
 from mempalace_toolkit.mining.kept_vectors import KeptVectors, VectorWriter, digest_of, forget
 from mempalace_toolkit.model.encode import DIMENSION
-from mempalace_toolkit.pipeline.request import RunRequest
+from mempalace_toolkit.pipeline.request import PalaceRequest
 
 _SAMPLE = 16
 """So few texts are embedded to be compared, not to be filed."""
@@ -66,12 +66,12 @@ class KeptEmbedding:
                 self._writer.add(digests, rows)
 
 
-def repair_folder(request: RunRequest) -> Path:
+def repair_folder(request: PalaceRequest) -> Path:
     """Where the vectors lie that repairs of this palace have embedded and not yet filed."""
     key = f"repair|{key_of(request.palace)}"
     return request.data / "vectors" / hashlib.sha256(key.encode()).hexdigest()[:16]
 
 
-def forget_embedded(request: RunRequest) -> None:
+def forget_embedded(request: PalaceRequest) -> None:
     """Remove them: the index is sound."""
     forget(repair_folder(request))

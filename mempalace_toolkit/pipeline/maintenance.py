@@ -18,12 +18,12 @@ from mempalace_toolkit.palace.mempalace_lock import hold_mempalace_lock
 from mempalace_toolkit.palace.toolkit_lock import palace_lock
 from mempalace_toolkit.pipeline.index_health import note_kept, repair_setting
 from mempalace_toolkit.pipeline.kept_embedding import forget_embedded
-from mempalace_toolkit.pipeline.request import RunRequest
+from mempalace_toolkit.pipeline.request import PalaceRequest
 from mempalace_toolkit.report.values import Observer
 
 
 def repair_now(
-    request: RunRequest, observer: Observer, plan: RepairPlan
+    request: PalaceRequest, observer: Observer, plan: RepairPlan
 ) -> tuple[RepairResult, IndexReport]:
     """Hold the palace and do what was planned; the result, and the index as it is now.
 
@@ -38,7 +38,7 @@ def repair_now(
         return result, index_report(result.findings)
 
 
-def restore_now(request: RunRequest, name: str) -> Path:
+def restore_now(request: PalaceRequest, name: str) -> Path:
     """Hold the palace and give back a quarantined index; see `restore_index`."""
     palace = request.palace
     with (
@@ -48,7 +48,7 @@ def restore_now(request: RunRequest, name: str) -> Path:
         return restore_index(palace, name)
 
 
-def prune_now(request: RunRequest, agreed: Sequence[Quarantined] | None = None) -> PrunePlan:
+def prune_now(request: PalaceRequest, agreed: Sequence[Quarantined] | None = None) -> PrunePlan:
     """Hold the palace and remove what is beyond the budget. Raises as plan_prune_now does.
 
     Where a person `agreed` to some folders, no other one goes.
@@ -63,7 +63,7 @@ def prune_now(request: RunRequest, agreed: Sequence[Quarantined] | None = None) 
     return plan
 
 
-def plan_prune_now(request: RunRequest) -> PrunePlan:
+def plan_prune_now(request: PalaceRequest) -> PrunePlan:
     """What `prune_now` would do. Reads only; raises DamageLeftError where there is damage."""
     index = check_index(request.palace)
     if index.status == "damaged":

@@ -44,16 +44,17 @@ def look_ahead(
     `planned` is what the sessions come to, `pace` the seconds that a drawer took in earlier
     runs, None where there were none.
     """
+    palace, home = request.target.palace, request.target.home
     amount = planned + _waiting(ledger, request, report)
     stops: list[ToolkitError] = []
-    holder = palace_holder(request.palace.path, request.home) or ""
-    server = server_of(request.palace.path, request.home)
+    holder = palace_holder(palace.path, home) or ""
+    server = server_of(palace.path, home)
     through = request.through_server and server and held_by(holder, server.process)
     if holder and not through:
-        stops.append(busy_palace(request.palace.path, holder, server))
+        stops.append(busy_palace(palace.path, holder, server))
     steps: tuple[str, ...] = ()
     try:
-        report.index_before = check_index(request.palace)
+        report.index_before = check_index(palace)
         steps = _repair_steps(request, report.index_before)
     except ToolkitError as error:
         if not (holder and isinstance(error, PalaceBusyError)):
@@ -61,11 +62,11 @@ def look_ahead(
     version, missing = _mempalace(request)
     if missing and (amount.pages or report.withdrawn):
         stops.append(missing)
-    needed, free = amount.drawers * BYTES_A_DRAWER, _free(request.palace.path)
+    needed, free = amount.drawers * BYTES_A_DRAWER, _free(palace.path)
     if needed > free:
         stops.append(
             WriteUndoneError(
-                f"{request.palace.path}: {needed >> 20:,} MiB of disk are needed, about, and"
+                f"{palace.path}: {needed >> 20:,} MiB of disk are needed, about, and"
                 f" {free >> 20:,} MiB are free",
                 "free some space, then run again",
             )
@@ -93,10 +94,10 @@ def _waiting(ledger: Ledger, request: RunRequest, report: RunReport) -> Amount:
     labels = (request.agent, f"{request.agent}-subagent")
     planned = {line.id for line in report.sessions if line.action in ("grown", "rewritten")}
     sizes = []
-    for folder, path in ledger.pages_to_mine(key_of(request.palace)):
+    for folder, path in ledger.pages_to_mine(key_of(request.target.palace)):
         if folder.partition("/")[0] in labels and ledger.session_of(path) not in planned:
             with suppress(OSError):
-                sizes.append((request.spool / path).stat().st_size)
+                sizes.append((request.target.spool / path).stat().st_size)
     return amount_of_files(sizes)
 
 
@@ -109,7 +110,7 @@ def _repair_steps(request: RunRequest, index: IndexReport) -> tuple[str, ...]:
             f"the palace's index is damaged: {index.detail}; with --no-repair nothing is filed",
             "mempalace-toolkit repair --dry-run shows what can be done",
         )
-    return plan_without_a_person(request.palace, index).steps()
+    return plan_without_a_person(request.target.palace, index).steps()
 
 
 def _mempalace(request: RunRequest) -> tuple[str, ToolkitError | None]:
@@ -121,8 +122,8 @@ def _mempalace(request: RunRequest) -> tuple[str, ToolkitError | None]:
 
 def _model(request: RunRequest) -> tuple[str, bool]:
     """The palace's embedding model, and whether the toolkit has to fetch it first."""
-    name = request.palace.embedding_model
-    return name, name == "minilm" and not status(request.model.cache).present
+    name = request.target.palace.embedding_model
+    return name, name == "minilm" and not status(request.target.model.cache).present
 
 
 def _expected(amount: Amount, pace: float | None, fetches: bool) -> tuple[float, PaceSource]:

@@ -22,11 +22,11 @@ UNREAD = {StoreUnreadableError.kind, UnknownSchemaError.kind}
 def scope_of(ledger: Ledger, request: RunRequest, *, only_shown: bool = False) -> Scope:
     return Scope(
         agent=request.agent,
-        now_ms=request.now_ms,
-        spool=request.spool,
-        lost=lost_pages(ledger, request.spool, request.agent),
-        unmined=ledger.unmined_sessions(request.agent, key_of(request.palace)),
-        unrecorded=ledger.unrecorded(key_of(request.palace)),
+        now_ms=request.target.now_ms,
+        spool=request.target.spool,
+        lost=lost_pages(ledger, request.target.spool, request.agent),
+        unmined=ledger.unmined_sessions(request.agent, key_of(request.target.palace)),
+        unrecorded=ledger.unrecorded(key_of(request.target.palace)),
         only_shown=only_shown,
     )
 
@@ -34,13 +34,13 @@ def scope_of(ledger: Ledger, request: RunRequest, *, only_shown: bool = False) -
 def nothing_changed(ledger: Ledger, store: Store, request: RunRequest) -> bool:
     """Whether store, spool and palace are all as the last complete run left them."""
     key, signature = signed(store, request)
-    palace = key_of(request.palace)
+    palace = key_of(request.target.palace)
     return (
         not request.selection.narrowed
         and ledger.signature(key) == signature
         and not ledger.unmined_sessions(request.agent, palace)
         and not ledger.retired_pages(palace)
-        and not lost_pages(ledger, request.spool, request.agent).any_to_write()
+        and not lost_pages(ledger, request.target.spool, request.agent).any_to_write()
     )
 
 
@@ -66,7 +66,7 @@ def write_pages(
     with ledger.writing():
         ledger.forget_signatures(request.agent)
     scope = scope_of(ledger, request)
-    writer = PageWriter(ledger, request.spool)
+    writer = PageWriter(ledger, request.target.spool)
     for plan in plan_sessions(store, ledger, request.selection, scope, report.findings):
         report.note(plan)
         observer.advance()
@@ -79,12 +79,12 @@ def write_pages(
     if scope.lost.lost:
         complete = report.error is None and not request.selection.narrowed
         listed = scope.listed if complete else None
-        give_times_back(ledger, request.spool, request.agent, listed)
+        give_times_back(ledger, request.target.spool, request.agent, listed)
 
 
 def note_pending(ledger: Ledger, request: RunRequest, report: RunReport) -> None:
     """Pages that an earlier run saw undone, and that this palace has not lost yet."""
-    pending = ledger.retired_pages(key_of(request.palace))
+    pending = ledger.retired_pages(key_of(request.target.palace))
     report.withdrawn += sum(map(len, pending.values()))
 
 

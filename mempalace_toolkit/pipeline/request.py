@@ -21,30 +21,21 @@ Repair = Literal["auto", "always", "never"]
 
 
 @dataclass(frozen=True, slots=True)
-class RunRequest:
-    """Everything a run needs to know. `now_ms` is the time it counts as happening at, `stamp`
-    the same as YYYYMMDD-HHMMSS where the user is, for the names of what is kept.
-    `through_server` allows a run to file through MemPalace's server where that holds the palace;
-    `server` is the process of the one that a run does file through.
+class PalaceRequest:
+    """A palace, and what every work on it needs to know. `now_ms` is the time that counts as its
+    moment, `stamp` the same as YYYYMMDD-HHMMSS where the user is, for the names of what is kept.
     """
 
     command: str
-    agent: Agent
     palace: PalaceLocation
     data: Path
     home: Path
     model: ModelRequest
     environment: Mapping[str, str]
     now_ms: int
-    selection: Selection = field(default_factory=Selection)
-    mempalace: str | None = None
+    stamp: str
     wait: float = 60.0
-    stall: float = 900.0
-    repair: Repair = "auto"
-    stamp: str = "19700101-000000"
     quarantine_bytes: int = 2_000_000_000
-    through_server: bool = False
-    server: int | None = None
 
     @property
     def ledger(self) -> Path:
@@ -55,6 +46,24 @@ class RunRequest:
     def spool(self) -> Path:
         """The folder of pages."""
         return self.data / "spool"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A run: one agent's sessions into a palace. `target` is that palace.
+
+    `through_server` allows a run to file through MemPalace's server where that holds the palace;
+    `server` is the process of the one that a run does file through.
+    """
+
+    target: PalaceRequest
+    agent: Agent
+    selection: Selection = field(default_factory=Selection)
+    mempalace: str | None = None
+    stall: float = 900.0
+    repair: Repair = "auto"
+    through_server: bool = False
+    server: int | None = None
 
 
 def signed(store: Store, request: RunRequest) -> tuple[str, str]:

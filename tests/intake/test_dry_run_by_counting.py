@@ -12,7 +12,7 @@ import pytest
 from mempalace_toolkit.intake.selection import Selection
 from mempalace_toolkit.model.ensure import ModelRequest
 from mempalace_toolkit.palace.location import PalaceLocation
-from mempalace_toolkit.pipeline import RunRequest, survey
+from mempalace_toolkit.pipeline import PalaceRequest, RunRequest, survey
 from mempalace_toolkit.sessions import opencode, pi
 from mempalace_toolkit.sessions.model import CountsTurns, Session, SessionRef, Store
 from tests.sessions.opencode_writing import RECORDED, START, add_session, make_database
@@ -48,14 +48,17 @@ class Reading:
 def shown(place: Path, home: Path, *, counting: bool, selection: Selection) -> dict[str, object]:
     is_pi = place.name == "pi"
     request = RunRequest(
-        command="test",
+        PalaceRequest(
+            command="test",
+            palace=PalaceLocation(home / "palace", "chroma", "minilm"),
+            data=home,
+            home=home,
+            model=ModelRequest(cache=home),
+            environment={},
+            now_ms=START + 10**10,
+            stamp="20260101-000000",
+        ),
         agent="pi" if is_pi else "opencode",
-        palace=PalaceLocation(home / "palace", "chroma", "minilm"),
-        data=home,
-        home=home,
-        model=ModelRequest(cache=home),
-        environment={},
-        now_ms=START + 10**10,
         selection=selection,
     )
     with (pi if is_pi else opencode).open_store([place]) as store:

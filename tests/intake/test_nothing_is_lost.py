@@ -25,7 +25,7 @@ from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.mining.filing import key_of
 from mempalace_toolkit.model.ensure import ModelRequest
 from mempalace_toolkit.palace.location import PalaceLocation
-from mempalace_toolkit.pipeline import RunRequest, write_pages
+from mempalace_toolkit.pipeline import PalaceRequest, RunRequest, write_pages
 from mempalace_toolkit.report.values import RunReport
 from mempalace_toolkit.sessions.model import (
     READER_VERSIONS,
@@ -232,22 +232,25 @@ class Memory(RuleBasedStateMachine):
 
     def _run(self) -> RunReport:
         request = RunRequest(
-            command="test",
+            PalaceRequest(
+                command="test",
+                palace=PalaceLocation(self.root / "palace", "chroma", "minilm"),
+                data=self.root,
+                home=self.root,
+                model=ModelRequest(cache=self.root),
+                environment={},
+                now_ms=START + 10**10,
+                stamp="20260101-000000",
+            ),
             agent="opencode",
-            palace=PalaceLocation(self.root / "palace", "chroma", "minilm"),
-            data=self.root,
-            home=self.root,
-            model=ModelRequest(cache=self.root),
-            environment={},
-            now_ms=START + 10**10,
             selection=Selection(wing=self.wing),
         )
         report = RunReport("test", "")
         with (
             patch.dict(READER_VERSIONS, {"opencode": self.reader}),
-            Ledger.open(request.ledger, "broken") as ledger,
+            Ledger.open(request.target.ledger, "broken") as ledger,
         ):
-            self._look(ledger, key_of(request.palace))
+            self._look(ledger, key_of(request.target.palace))
             write_pages(self.store, ledger, request, Silent(), report)
             self._mine(ledger, request)
         return report
@@ -262,15 +265,15 @@ class Memory(RuleBasedStateMachine):
             ledger.record_mined(key, pages, PageTotals())
 
     def _mine(self, ledger: Ledger, request: RunRequest) -> None:
-        key = key_of(request.palace)
+        key = key_of(request.target.palace)
         for pages in ledger.retired_pages(key).values():
             for page in pages:
                 self.palace.pop(page.path, None)
-                (request.spool / page.path).unlink(missing_ok=True)
+                (request.target.spool / page.path).unlink(missing_ok=True)
             with ledger.writing():
                 ledger.forget_pages(key, [page.path for page in pages])
-        for file in request.spool.rglob("*.jsonl"):
-            path = file.relative_to(request.spool).as_posix()
+        for file in request.target.spool.rglob("*.jsonl"):
+            path = file.relative_to(request.target.spool).as_posix()
             mtime = file.stat().st_mtime_ns
             if self.palace.get(path, (0, ()))[0] != mtime:
                 self.palace[path] = (mtime, read_turns(file.read_bytes()) or ())

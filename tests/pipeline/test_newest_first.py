@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mempalace_toolkit.model.ensure import ModelRequest
 from mempalace_toolkit.palace.location import PalaceLocation
-from mempalace_toolkit.pipeline import RunRequest
+from mempalace_toolkit.pipeline import PalaceRequest, RunRequest
 from mempalace_toolkit.pipeline.batches import (
     FIRST_BYTES,
     MOST_BYTES,
@@ -29,16 +29,17 @@ from tests.sessions.pi_writing import START_MS, chain, header, lines, write
 
 DAY_MS = 86_400_000
 
-REQUEST = RunRequest(
+TARGET = PalaceRequest(
     "mempalace-pi-session",
-    "pi",
     PalaceLocation(Path("/palace"), "chroma", "minilm"),
     Path("/data"),
     Path("/home"),
     ModelRequest(Path("/cache")),
     {},
     0,
+    "19700101-000000",
 )
+REQUEST = RunRequest(TARGET, "pi")
 
 
 def waiting(sizes: list[int], wings: int) -> list[WaitingPage]:

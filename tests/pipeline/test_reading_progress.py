@@ -8,7 +8,7 @@ from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.model.ensure import ModelRequest
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.pipeline.reading import write_pages
-from mempalace_toolkit.pipeline.request import RunRequest
+from mempalace_toolkit.pipeline.request import PalaceRequest, RunRequest
 from mempalace_toolkit.report.values import RunReport
 from mempalace_toolkit.sessions.opencode import open_store
 from tests.sessions.opencode_writing import START, add_session, make_database
@@ -31,17 +31,20 @@ def test_every_session_is_a_step(tmp_path: Path) -> None:
     for number in range(3):
         add_session(path, f"ses_{number}", "a question", "an answer", at=START + number)
     request = RunRequest(
-        command="test",
+        PalaceRequest(
+            command="test",
+            palace=PalaceLocation(tmp_path / "palace", "chroma", "minilm"),
+            data=tmp_path,
+            home=tmp_path,
+            model=ModelRequest(cache=tmp_path),
+            environment={},
+            now_ms=START + 10**10,
+            stamp="20260101-000000",
+        ),
         agent="opencode",
-        palace=PalaceLocation(tmp_path / "palace", "chroma", "minilm"),
-        data=tmp_path,
-        home=tmp_path,
-        model=ModelRequest(cache=tmp_path),
-        environment={},
-        now_ms=START + 10**10,
     )
     seen, report = Counting(), RunReport("test", "")
-    with open_store([path]) as store, Ledger.open(request.ledger, "broken") as ledger:
+    with open_store([path]) as store, Ledger.open(request.target.ledger, "broken") as ledger:
         write_pages(store, ledger, request, seen, report)
     assert [one.action for one in report.sessions] == ["new"] * 3
     assert (seen.steps, seen.stages[0][0]) == (3, "reading sessions")

@@ -11,16 +11,16 @@ from importlib import resources
 from pathlib import Path
 
 from mempalace_toolkit.cli.context.environment import Surroundings
+from mempalace_toolkit.cli.context.palace_request import palace_request
 from mempalace_toolkit.cli.output.boundary import print_answer, tell
 from mempalace_toolkit.cli.output.hits_text import hits_text
 from mempalace_toolkit.cli.output.progress import progress_for
+from mempalace_toolkit.config import Configuration
 from mempalace_toolkit.errors import ExitCode, MempalaceError, UsageError
 from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.log import open_log
-from mempalace_toolkit.model.ensure import ModelRequest
-from mempalace_toolkit.model.location import model_folder
 from mempalace_toolkit.palace.location import PalaceLocation
-from mempalace_toolkit.pipeline import RunRequest, run
+from mempalace_toolkit.pipeline import PalaceRequest, RunRequest, run
 from mempalace_toolkit.recall.search import Question, search_palace
 from mempalace_toolkit.recall.sources import Hit, hits_of
 from mempalace_toolkit.sessions import opencode, pi
@@ -60,13 +60,13 @@ def _demonstrate(surroundings: Surroundings, folder: Path, as_json: bool) -> int
         "MEMPALACE_BACKEND": "chroma",
     }
     surroundings = dataclasses.replace(surroundings, environment=environment, data=folder / "data")
-    asking = _request(surroundings, palace, "opencode")
-    reports = [_mine(surroundings, palace, *sample) for sample in _SAMPLES]
+    target = palace_request(surroundings, NAME, palace, Configuration())
+    reports = [_mine(target, *sample) for sample in _SAMPLES]
     answers = []
-    with Ledger.look(asking.ledger) as ledger:
+    with Ledger.look(target.ledger) as ledger:
         for question, words, agent in QUESTIONS:
             drawers = search_palace(palace, Question(question, results=HITS), environment).drawers
-            hits = hits_of(drawers, ledger, asking.spool)
+            hits = hits_of(drawers, ledger, target.spool)
             right = any(agent == hit.agent and words in _one_line(hit) for hit in hits)
             shown = [hit.as_json() for hit in hits]
             answers.append({"question": question, "right": right, "hits": shown})
@@ -89,37 +89,21 @@ def _one_line(hit: Hit) -> str:
     return " ".join(hit.drawer.text.split())
 
 
-def _request(surroundings: Surroundings, palace: PalaceLocation, agent: Agent) -> RunRequest:
-    return RunRequest(
-        command=NAME,
-        agent=agent,
-        palace=palace,
-        data=surroundings.data,
-        home=surroundings.home,
-        model=ModelRequest(cache=model_folder(surroundings.home)),
-        environment=surroundings.environment,
-        now_ms=surroundings.now_ms,
-        stamp=surroundings.stamp,
-    )
-
-
 def _mine(
-    surroundings: Surroundings,
-    palace: PalaceLocation,
+    target: PalaceRequest,
     agent: Agent,
     place: str,
     open_store: Callable[[Sequence[Path]], Store],
 ) -> dict[str, object]:
-    request = _request(surroundings, palace, agent)
     sample = resources.files("mempalace_toolkit") / "samples" / place
-    _, log = open_log(surroundings.data / "logs", f"{agent}.log")
+    _, log = open_log(target.data / "logs", f"{agent}.log")
     with (
         resources.as_file(sample) as path,
         closing(open_store([path])) as store,
         log,
         progress_for(quiet=False) as progress,
     ):
-        report = run(store, request, progress, log)
+        report = run(store, RunRequest(target, agent), progress, log)
     if report.error:
         raise report.error
     if not report.filed:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mempalace_toolkit.index.repair.result import RepairResult
     from mempalace_toolkit.index.workers.embedding import Embed
     from mempalace_toolkit.palace.location import PalaceLocation
-    from mempalace_toolkit.pipeline import RunRequest
+    from mempalace_toolkit.pipeline import PalaceRequest
 
 MOST_FINDINGS = 20
 _FEW_DRAWERS = 200  # are compared before anybody asks how far it is
@@ -116,7 +116,7 @@ class Consent:
     deep: bool
 
 
-def _repair(request: RunRequest, outcome: Outcome, consent: Consent, as_json: bool) -> int:
+def _repair(request: PalaceRequest, outcome: Outcome, consent: Consent, as_json: bool) -> int:
     from mempalace_toolkit.index.repair.plan import plan_repair
     from mempalace_toolkit.index.repair.reembedding import with_model
 
@@ -139,7 +139,7 @@ def _repair(request: RunRequest, outcome: Outcome, consent: Consent, as_json: bo
     return _do(request, outcome, as_json, plan)
 
 
-def _refused(request: RunRequest, consent: Consent, plan: RepairPlan) -> ToolkitError | None:
+def _refused(request: PalaceRequest, consent: Consent, plan: RepairPlan) -> ToolkitError | None:
     """Why the plan is not carried out: nobody agreed to it, or to what it loses for good."""
     from mempalace_toolkit.index.repair.heal import loses_something
 
@@ -161,7 +161,7 @@ def _refused(request: RunRequest, consent: Consent, plan: RepairPlan) -> Toolkit
     return None if answer else DamageLeftError("nothing was changed", f"{command} does not ask")
 
 
-def _do(request: RunRequest, outcome: Outcome, as_json: bool, plan: RepairPlan) -> int:
+def _do(request: PalaceRequest, outcome: Outcome, as_json: bool, plan: RepairPlan) -> int:
     from mempalace_toolkit.cli.output.progress import progress_for
     from mempalace_toolkit.pipeline.maintenance import repair_now
 
@@ -187,7 +187,7 @@ def _do(request: RunRequest, outcome: Outcome, as_json: bool, plan: RepairPlan) 
 
 
 def _end(
-    request: RunRequest,
+    request: PalaceRequest,
     as_json: bool,
     report: IndexReport,
     plan: RepairPlan,
@@ -217,7 +217,7 @@ def _damage(report: IndexReport) -> DamageLeftError | None:
     )
 
 
-def _check(request: RunRequest, deep: bool, thorough: bool, as_json: bool) -> IndexReport:
+def _check(request: PalaceRequest, deep: bool, thorough: bool, as_json: bool) -> IndexReport:
     """Check the index; a few drawers are compared with their texts where the model is there.
 
     A `deep` check compares all; a `thorough` one does where the few show that it must.
@@ -252,7 +252,7 @@ def _check(request: RunRequest, deep: bool, thorough: bool, as_json: bool) -> In
         return check_index(request.palace, compare)
 
 
-def _compared(request: RunRequest, deep: bool) -> str:
+def _compared(request: PalaceRequest, deep: bool) -> str:
     """How far the vectors were compared with the texts of their drawers."""
     from mempalace_toolkit.pipeline.index_health import sample_check
 
@@ -263,7 +263,7 @@ def _compared(request: RunRequest, deep: bool) -> str:
     return "No vector was compared with its text, because the embedding model is not here"
 
 
-def _embedder(request: RunRequest) -> Embed:
+def _embedder(request: PalaceRequest) -> Embed:
     from mempalace_toolkit.cli.output.progress import Quiet
     from mempalace_toolkit.pipeline import repair_setting
 

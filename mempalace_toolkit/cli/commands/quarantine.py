@@ -31,7 +31,7 @@ from mempalace_toolkit.errors import (
 if TYPE_CHECKING:
     from mempalace_toolkit.index.quarantine.folders import Quarantined
     from mempalace_toolkit.index.repair.pruning import PrunePlan
-    from mempalace_toolkit.pipeline import RunRequest
+    from mempalace_toolkit.pipeline import PalaceRequest
 
 COMMAND = f"{NAME} quarantine"
 MOST_KINDS = 3
@@ -154,7 +154,7 @@ def _asked(plan: PrunePlan, as_json: bool) -> bool | None:
 
 
 def _tell_pruned(
-    request: RunRequest,
+    request: PalaceRequest,
     plan: PrunePlan,
     done: bool,
     as_json: bool,
@@ -180,7 +180,7 @@ def _tell_pruned(
     return error.exit_code if error else ExitCode.OK
 
 
-def _needed(request: RunRequest) -> frozenset[Path] | None:
+def _needed(request: PalaceRequest) -> frozenset[Path] | None:
     """The folders that must stay; None where the database does not tell."""
     from mempalace_toolkit.index.repair.pruning import holders_of_only_copies
 

@@ -194,7 +194,7 @@ def _reported(
 ) -> RunReport:
     """Open the store and run or survey."""
     request = request_of(command, choices, surroundings)
-    remember(palace=str(request.palace.path))
+    remember(palace=str(request.target.palace.path))
     with closing(command.open_store(places)) as store:
         report = _survey_or_run(store, request, choices, surroundings)
     if choices.session and not report.sessions and report.error is None:
@@ -222,7 +222,7 @@ def _survey_or_run(
     if choices.dry_run:
         return pipeline.survey(store, request, seconds_a_drawer(read_history(surroundings.state)))
     moment = datetime.fromtimestamp(surroundings.now_ms / 1000, UTC)
-    name = f"{moment:%Y%m%dT%H%M%S}-{request.command}.log"
+    name = f"{moment:%Y%m%dT%H%M%S}-{request.target.command}.log"
     path, log = open_log(surroundings.state / "logs", name)
     remember(log=str(path))
     shown = echoed(log) if choices.verbose else log

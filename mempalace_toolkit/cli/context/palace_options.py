@@ -12,7 +12,7 @@ from mempalace_toolkit.cli.context.known import remember
 from mempalace_toolkit.cli.context.numbers import amount
 
 if TYPE_CHECKING:
-    from mempalace_toolkit.pipeline import RunRequest
+    from mempalace_toolkit.pipeline import PalaceRequest
 
 NAME = "mempalace-toolkit"
 
@@ -44,38 +44,24 @@ Yes = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan; write nothing.")]
 
 
-def index_request(palace: Path | None, command: str, wait: float | None = None) -> RunRequest:
+def index_request(palace: Path | None, command: str, wait: float | None = None) -> PalaceRequest:
     """What is asked of the palace; what the command line leaves open the configuration says.
 
     Raises NoPalaceError where there is something else in its place.
     """
     from mempalace_toolkit.cli.context.environment import Surroundings
-    from mempalace_toolkit.model.ensure import ModelRequest
-    from mempalace_toolkit.model.location import model_folder
+    from mempalace_toolkit.cli.context.palace_request import palace_request
     from mempalace_toolkit.palace.presence import require_palace
-    from mempalace_toolkit.pipeline import RunRequest
 
     here = Surroundings.of_process()
     settings = here.configuration()
     place = here.palace(palace, settings)
     remember(palace=str(place.path))
     require_palace(place, chosen=palace is not None)
-    return RunRequest(
-        command=command,
-        agent="opencode",
-        palace=place,
-        data=here.data,
-        home=here.home,
-        model=ModelRequest(cache=model_folder(here.home)),
-        environment=here.environment,
-        now_ms=here.now_ms,
-        wait=settings.wait if wait is None else wait,
-        stamp=here.stamp,
-        quarantine_bytes=settings.quarantine_bytes,
-    )
+    return palace_request(here, command, place, settings, wait)
 
 
-def with_budget(request: RunRequest, gigabytes: float | None) -> RunRequest:
+def with_budget(request: PalaceRequest, gigabytes: float | None) -> PalaceRequest:
     """The request with the budget of the command line, where it names one."""
     if gigabytes is None:
         return request

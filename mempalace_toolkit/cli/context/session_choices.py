@@ -57,9 +57,8 @@ class Choices:
 
 def request_of(command: AgentCommand, choices: Choices, surroundings: Surroundings) -> RunRequest:
     """The run that was asked for. Raises UsageError, ConfigurationError."""
+    from mempalace_toolkit.cli.context.palace_request import palace_request
     from mempalace_toolkit.intake.selection import Selection
-    from mempalace_toolkit.model.ensure import ModelRequest
-    from mempalace_toolkit.model.location import model_folder
     from mempalace_toolkit.pipeline import RunRequest
 
     for option, value in (("--session", choices.session), ("--wing", choices.wing)):
@@ -76,22 +75,14 @@ def request_of(command: AgentCommand, choices: Choices, surroundings: Surroundin
         include_subagents=choices.include_subagents or settings.include_subagents,
         wings=settings.wings,
     )
+    place = surroundings.palace(choices.palace, settings)
     return RunRequest(
-        command=command.name,
+        target=palace_request(surroundings, command.name, place, settings, choices.wait),
         agent=command.agent,
-        palace=surroundings.palace(choices.palace, settings),
-        data=surroundings.data,
-        home=surroundings.home,
-        model=ModelRequest(cache=model_folder(surroundings.home)),
-        environment=surroundings.environment,
-        now_ms=surroundings.now_ms,
         selection=selection,
         mempalace=settings.mempalace,
-        wait=settings.wait if choices.wait is None else choices.wait,
         stall=settings.stall,
         repair=repair_choice(choices.repair),
-        stamp=surroundings.stamp,
-        quarantine_bytes=settings.quarantine_bytes,
         through_server=settings.through_server,
     )
 
