@@ -12,14 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from mempalace_toolkit.chroma.database import failed
 from mempalace_toolkit.chroma.sequences import highest_sequence
-from mempalace_toolkit.errors import (
-    DAMAGED_REMEDY,
-    MempalaceError,
-    PalaceBusyError,
-    PalaceDamagedError,
-    ToolkitError,
-)
 from mempalace_toolkit.palace.location import PalaceLocation
 
 COLLECTION = "mempalace_drawers"
@@ -89,7 +83,7 @@ def _reading(palace: PalaceLocation) -> Iterator[sqlite3.Connection | None]:
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise _failed(palace, error, "read") from error
+        raise failed(palace, error) from error
 
 
 def count_drawers(palace: PalaceLocation) -> DrawerCount:
@@ -187,24 +181,7 @@ def roll_back_journal(palace: PalaceLocation) -> bool:
     try:
         connection.execute("select count(*) from sqlite_master").fetchone()
     except sqlite3.Error as error:
-        raise _failed(palace, error, "rolled back") from error
+        raise failed(palace, error, "rolled back") from error
     finally:
         connection.close()
     return True
-
-
-def _failed(palace: PalaceLocation, error: sqlite3.Error, done: str) -> ToolkitError:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return PalaceBusyError(
-            f"another process is writing to the palace {palace.path}",
-            "wait for it to end, then run again",
-        )
-    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_ROLLBACK:
-        return MempalaceError(
-            f"a killed writer left a transaction open in {palace.database}",
-            "a run rolls it back before it does anything else",
-        )
-    return PalaceDamagedError(
-        f"the palace database {palace.database} cannot be {done}: {error}", DAMAGED_REMEDY
-    )

@@ -29,6 +29,7 @@ from mempalace_toolkit.errors import (
 from mempalace_toolkit.files.private import is_full, write_undone
 from mempalace_toolkit.files.scratch import scratch_folder
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.sqlite.failures import is_busy, primary_code
 
 _BESIDE = ("-journal", "-wal")
 _WAL_VERSION = 2
@@ -161,8 +162,7 @@ def _is_refused(palace: PalaceLocation) -> bool:
 
 
 def _wants_to_write(error: sqlite3.Error) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+    return primary_code(error) in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 
 
 def _has_log(database: Path) -> bool:
@@ -227,16 +227,20 @@ def moved(palace: PalaceLocation) -> PalaceMovedError:
     )
 
 
-def unreadable(palace: PalaceLocation, reason: str) -> MempalaceError:
+def unreadable(palace: PalaceLocation, reason: str, done: str = "read") -> MempalaceError:
     """The error for a database that does not give what it should hold."""
     return PalaceDamagedError(
-        f"the palace database {palace.database} cannot be read: {reason}", DAMAGED_REMEDY
+        f"the palace database {palace.database} cannot be {done}: {reason}", DAMAGED_REMEDY
     )
 
 
-def failed(palace: PalaceLocation, error: sqlite3.Error) -> ToolkitError:
-    """The fitting one of both."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+def failed(palace: PalaceLocation, error: sqlite3.Error, done: str = "read") -> ToolkitError:
+    """The error for what SQLite says of the palace's database, which was to be read."""
+    if is_busy(error):
         return busy(palace)
-    return unreadable(palace, str(error))
+    if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_READONLY_ROLLBACK:
+        return MempalaceError(
+            f"a killed writer left a transaction open in {palace.database}",
+            "a run rolls it back before it does anything else",
+        )
+    return unreadable(palace, str(error), done)

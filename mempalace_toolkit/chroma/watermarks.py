@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from mempalace_toolkit.chroma.database import busy
 from mempalace_toolkit.chroma.records import CollectionRecord
 from mempalace_toolkit.chroma.sequences import highest_sequence, sequence_number
 from mempalace_toolkit.errors import (
@@ -16,6 +17,7 @@ from mempalace_toolkit.errors import (
     WriteUndoneError,
 )
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.sqlite.failures import is_busy
 
 _DELETE = 3
 
@@ -131,12 +133,8 @@ def _writing(palace: PalaceLocation) -> Iterator[sqlite3.Connection]:
 
 
 def _undone(palace: PalaceLocation, error: sqlite3.Error) -> ToolkitError:
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return PalaceBusyError(
-            f"another process is writing to the palace {palace.path}",
-            "wait for it to end, then run again",
-        )
+    if is_busy(error):
+        return busy(palace)
     return WriteUndoneError(
         f"cannot write to {palace.database}: {error}",
         "free some space or correct the permissions, then run again: nothing was lost",

@@ -7,9 +7,13 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 from mempalace_toolkit.errors import DamageLeftError, MempalaceError, WriteUndoneError
+
+UNFINISHED = ".writing"
+"""How the names of files end that a killed write leaves behind; they begin with a dot."""
 
 _LEAST_ROOM = 1 << 16
 _SQLITE_FULL = 13
@@ -86,24 +90,60 @@ def disk_full(folder: Path, told: str = "") -> WriteUndoneError:
     )
 
 
-def write_whole(path: Path, content: str | bytes, mode: int | None = None) -> None:
+def write_whole(
+    path: Path,
+    content: str | bytes,
+    mode: int | None = None,
+    *,
+    mtime_ns: int | None = None,
+    durable: bool = True,
+) -> os.stat_result:
     """Replace the file at `path`: a killed write leaves the old one, a finished one is durable.
 
     A new file is its owner's alone (0600) and an old one keeps its permissions, unless `mode`
-    says otherwise. Raises OSError; nothing is left beside the file then.
+    says otherwise. With `mtime_ns` it gets that modification time; a file that is not `durable`
+    may be lost with the machine, until something flushes the disk. Returns the file's status.
+    Raises OSError; nothing is left beside the file then. A killed write leaves a file that ends
+    in UNFINISHED; the next durable one of the same file removes it.
     """
     data = content.encode() if isinstance(content, str) else content
-    beside = path.with_name(f".{path.name}.{os.getpid()}.writing")
+    beside = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
     if mode is None:
         mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+    if durable:
+        _remove_unfinished(path)
     try:
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
+            if mtime_ns is not None:
+                os.utime(file.fileno(), ns=(mtime_ns, mtime_ns))
+            status = os.fstat(file.fileno())
         beside.replace(path)
+        return status
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _remove_unfinished(path: Path) -> None:
+    """Remove what killed writes of this file left beside it."""
+    for left in path.parent.glob(f".{escape(path.name)}.*{UNFINISHED}"):
+        process = left.name.removesuffix(UNFINISHED).rpartition(".")[2]
+        if process.isdecimal() and not is_alive(int(process)):
+            left.unlink(missing_ok=True)
+
+
+def is_alive(process: int) -> bool:
+    """Whether there is a process of this number, anybody's."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True

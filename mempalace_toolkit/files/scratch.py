@@ -10,8 +10,10 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from mempalace_toolkit.files.private import is_alive
 
 _PREFIX = "mempalace-toolkit-copy-"
 _LEFT = re.compile(_PREFIX + r"(\d+)-.*")
@@ -35,10 +37,6 @@ def _sweep(folder: Path) -> None:
         return
     for path in left:
         match = _LEFT.fullmatch(path.name)
-        try:
-            if match and path.lstat().st_uid == os.getuid():
-                os.kill(int(match[1]), 0)
-        except ProcessLookupError:
-            shutil.rmtree(path, ignore_errors=True)
-        except (OSError, OverflowError):
-            continue
+        with suppress(OSError):
+            if match and path.lstat().st_uid == os.getuid() and not is_alive(int(match[1])):
+                shutil.rmtree(path, ignore_errors=True)

@@ -6,7 +6,6 @@ its holder, and the staging folders, of which any that the lock's holder finds i
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +15,10 @@ from tempfile import mkdtemp
 
 from mempalace_toolkit.errors import ModelError
 from mempalace_toolkit.files.exchange import sync_path, sync_tree
+from mempalace_toolkit.files.locking import try_lock, wait_while_blocked
 
 _LOCK = ".mempalace-toolkit.lock"
 _STAGING = ".mempalace-toolkit-staging-"
-_PAUSE = 0.1
 
 
 @contextmanager
@@ -28,18 +27,16 @@ def held(parent: Path, wait: float, progress: Callable[[str], None]) -> Iterator
     OSError if the folder cannot be written to."""
     parent.mkdir(parents=True, exist_ok=True)
     with (parent / _LOCK).open("a") as lock:
-        end = time.monotonic() + wait
-        told = False
-        while not _try_lock(lock.fileno()):
-            if time.monotonic() > end:
-                raise ModelError(
-                    f"another process has been making the model for {wait:g} s",
-                    f"Wait for it, or end the process that holds {parent / _LOCK}.",
-                )
-            if not told:
-                progress("Another process is making the model; waiting for it.")
-                told = True
-            time.sleep(_PAUSE)
+        blocked = wait_while_blocked(
+            time.monotonic() + wait,
+            lambda: None if try_lock(lock.fileno()) else "another process",
+            lambda: progress("Another process is making the model; waiting for it."),
+        )
+        if blocked:
+            raise ModelError(
+                f"another process has been making the model for {wait:g} s",
+                f"Wait for it, or end the process that holds {parent / _LOCK}.",
+            )
         yield
 
 
@@ -68,11 +65,3 @@ def swap(new: Path, target: Path, aside: Path) -> None:
             aside.rename(target)
         raise
     sync_path(target.parent)
-
-
-def _try_lock(number: int) -> bool:
-    try:
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

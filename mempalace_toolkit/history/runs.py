@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mempalace_toolkit.files.private import private_folder, write_undone
+from mempalace_toolkit.files.locking import try_lock
+from mempalace_toolkit.files.private import private_folder, write_undone, write_whole
 from mempalace_toolkit.history.record import RunRecord, RunStatus, line_of, parse_line
 
 KEPT = 500
@@ -61,7 +62,7 @@ def begin_run(folder: Path, started: RunRecord, process: int) -> OpenRun:
     try:
         _take_in_killed(folder)
         descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try_lock(descriptor)
         _write(descriptor, line_of(started))
         beside.replace(file)  # nobody meets it unlocked
     except OSError as error:
@@ -92,11 +93,8 @@ def _left_over(folder: Path) -> Iterator[tuple[Path, RunRecord]]:
     """The runs that have not written their line: still running, or killed."""
     for file in sorted((folder / "running").glob("*.json")):
         with suppress(OSError), file.open("rb") as opened:
-            try:
-                fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                status: RunStatus = "killed"
-            except BlockingIOError:
-                status = "running"
+            left = try_lock(opened.fileno(), shared=True)
+            status: RunStatus = "killed" if left else "running"
             record = parse_line(opened.read(_LONGEST_LINE))
             if record is not None and file.exists():  # a run that ends removes it, then lets go
                 yield file, replace(record, status=status)
@@ -146,10 +144,4 @@ def _cut(file: Path) -> None:
     lines = file.read_bytes().splitlines(keepends=True)
     if len(lines) <= KEPT + _SLACK:
         return
-    beside = file.with_suffix(".writing")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as opened:
-        opened.writelines(lines[-KEPT:])
-        opened.flush()
-        os.fsync(opened.fileno())
-    beside.replace(file)
+    write_whole(file, b"".join(lines[-KEPT:]), 0o600)

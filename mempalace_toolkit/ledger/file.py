@@ -10,6 +10,7 @@ from typing import Self
 
 from mempalace_toolkit.errors import PalaceBusyError, ToolkitError, WriteUndoneError
 from mempalace_toolkit.files.private import private_folder
+from mempalace_toolkit.sqlite.failures import is_busy, is_corrupt
 
 PATIENCE_SECONDS = 30.0
 """How long to wait for another run that is writing to the ledger."""
@@ -132,13 +133,11 @@ class _UnknownVersionError(sqlite3.DatabaseError):
 
 def _is_broken(error: sqlite3.Error) -> bool:
     """Whether the file itself is no ledger; one that is locked or unreachable is not broken."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    broken = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-    return isinstance(error, _UnknownVersionError) or code in broken
+    return isinstance(error, _UnknownVersionError) or is_corrupt(error)
 
 
 def _undone(error: Exception, file: Path | None) -> ToolkitError:
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+    if isinstance(error, sqlite3.Error) and is_busy(error):
         return PalaceBusyError("another run is writing to the ledger", "run again later")
     where = f" {file}" if file else ""
     return WriteUndoneError(

@@ -14,6 +14,8 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import Literal
 
+from mempalace_toolkit.files.private import write_whole
+
 Origin = Literal["download", "package index", "unknown"]
 
 FILES = (
@@ -68,10 +70,8 @@ def status(cache: Path) -> ModelStatus:
 
 def write_note(cache: Path, origin: Origin) -> None:
     """Note that the files now in the folder gave the stored vectors; for the lock's holder."""
-    note = cache.with_name(_NOTE)
-    fresh = note.with_name(f"{_NOTE}.new")
-    fresh.write_text(json.dumps({"origin": origin, "files": _marks(cache)}), encoding="utf-8")
-    fresh.replace(note)
+    content = json.dumps({"origin": origin, "files": _marks(cache)})
+    write_whole(cache.with_name(_NOTE), content, 0o644)
 
 
 def _marks(cache: Path) -> dict[str, list[int]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mempalace_toolkit.errors import PalaceBusyError
+from mempalace_toolkit.files.locking import try_lock
 from mempalace_toolkit.files.private import private_folder, write_undone
 from mempalace_toolkit.palace.open_elsewhere import refuse_while_open_elsewhere
 from mempalace_toolkit.palace.toolkit_lock import (
@@ -33,15 +33,13 @@ def hold_mempalace_lock(palace: Path, home: Path) -> Iterator[int]:
     except OSError as error:
         raise write_undone(file, error) from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not try_lock(descriptor):
             holder = mempalace_holder(palace, home) or "another process"
             raise PalaceBusyError(
                 f"the palace {palace} is held by {holder}",
                 "wait for it to end, or stop it, then run again",
                 holder,
-            ) from error
+            )
         write_holder(descriptor, f"{os.getpid()} mempalace-toolkit repair", _HOLDER_AT, file)
         refuse_while_open_elsewhere(palace)
         yield descriptor

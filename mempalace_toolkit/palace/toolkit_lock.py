@@ -11,16 +11,16 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mempalace_toolkit.errors import PalaceBusyError, WriteUndoneError
+from mempalace_toolkit.files.locking import try_lock, wait_while_blocked
 from mempalace_toolkit.files.private import is_full, private_folder, write_undone
 from mempalace_toolkit.palace.server import PalaceServer, server_of
 
 LOCK_NAME = ".mempalace-toolkit.lock"
-_POLL_SECONDS = 0.1
 
 
 @contextmanager
@@ -72,28 +72,27 @@ def mempalace_holder(palace: Path, home: Path) -> str | None:
     MemPalace 3.11 writes the holder from byte 1 on.
     """
     file = home / ".mempalace" / "locks" / mempalace_lock_name(palace)
-    return _holder_of(file, os.O_RDWR, fcntl.LOCK_EX, 1)
+    return _holder_of(file, os.O_RDWR, offset=1)
 
 
 def palace_holder(palace: Path, home: Path) -> str | None:
     """Who holds the palace right now, by our lock or by MemPalace's own. Writes nothing."""
-    ours = _holder_of(palace / LOCK_NAME, os.O_RDONLY, fcntl.LOCK_SH, 0)
+    ours = _holder_of(palace / LOCK_NAME, os.O_RDONLY, shared=True)
     return ours or mempalace_holder(palace, home)
 
 
-def _holder_of(file: Path, access: int, lock: int, offset: int) -> str | None:
+def _holder_of(file: Path, access: int, *, shared: bool = False, offset: int = 0) -> str | None:
     """Who holds the lock on a file, as it says from `offset` on; None where nobody does."""
     try:
         descriptor = os.open(file, access | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, lock | fcntl.LOCK_NB)
-    except BlockingIOError:
+        if try_lock(descriptor, shared=shared):
+            return None
         return _holder(os.pread(descriptor, 500, offset))
     finally:
         os.close(descriptor)
-    return None
 
 
 def held_by(holder: str | None, process: int) -> bool:
@@ -110,9 +109,15 @@ def _hold(
     server: int | None = None,
 ) -> None:
     deadline = time.monotonic() + wait
-    _retry_until(deadline, lambda: _try_own(descriptor, palace))
+    other = wait_while_blocked(
+        deadline, lambda: None if try_lock(descriptor) else _holder(os.pread(descriptor, 500, 0))
+    )
+    if other:
+        raise busy_palace(palace, other)
     write_holder(descriptor, f"PID {os.getpid()} ({holder})", 0, palace / LOCK_NAME)
-    _retry_until(deadline, lambda: _probe_mempalace(palace, home, server))
+    other = wait_while_blocked(deadline, lambda: _foreign_holder(palace, home, server))
+    if other:
+        raise busy_palace(palace, other, server_of(palace, home))
 
 
 def _open_lock(palace: Path) -> int:
@@ -142,27 +147,10 @@ def write_holder(descriptor: int, holder: str, at: int, file: Path) -> None:
         raise write_undone(file, error) from error
 
 
-def _retry_until(deadline: float, attempt: Callable[[], None]) -> None:
-    while True:
-        try:
-            return attempt()
-        except PalaceBusyError:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(_POLL_SECONDS)
-
-
-def _try_own(descriptor: int, palace: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise busy_palace(palace, _holder(os.pread(descriptor, 500, 0))) from error
-
-
-def _probe_mempalace(palace: Path, home: Path, server: int | None) -> None:
+def _foreign_holder(palace: Path, home: Path, server: int | None) -> str | None:
+    """Who holds MemPalace's lock, other than the server that takes what is written."""
     holder = mempalace_holder(palace, home)
-    if holder and not (server and held_by(holder, server)):
-        raise busy_palace(palace, holder, server_of(palace, home))
+    return None if server and held_by(holder, server) else holder
 
 
 def busy_palace(palace: Path, holder: str, server: PalaceServer | None = None) -> PalaceBusyError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from mempalace_toolkit.errors import DamageLeftError, ToolkitError, WriteUndoneError
-from mempalace_toolkit.files.private import write_undone
+from mempalace_toolkit.files.private import write_undone, write_whole
 from mempalace_toolkit.schedule.programs import Account, call
 
 _PAUSE, _TRIES = 0.5, 10
@@ -209,15 +208,5 @@ def _put(path: Path, content: bytes | None) -> None:
     if content is None:
         path.unlink(missing_ok=True)
         return
-    beside = path.with_name(f".{path.name}.new")
-    try:
-        # launchd takes no file that others may write to, whatever the umask.
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    # launchd takes no file that others may write to, whatever the umask.
+    write_whole(path, content, 0o644)

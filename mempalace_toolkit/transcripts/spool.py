@@ -13,10 +13,8 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from mempalace_toolkit.files.private import write_undone
+from mempalace_toolkit.files.private import UNFINISHED, write_undone, write_whole
 from mempalace_toolkit.transcripts.render import Page
-
-_TEMPORARY = ".writing-"
 
 
 def wing_folder(spool: Path, label: str, wing: str) -> Path:
@@ -30,26 +28,14 @@ def write_page(folder: Path, page: Page, mtime_ms: int) -> int:
     Returns the time in milliseconds that the file system kept: some have no room for all.
     Raises WriteUndoneError where the disk refuses; the page's old state is then in place.
     """
-    temporary = f"{folder}/{_TEMPORARY}{os.getpid()}"
+    file = folder / page.name
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            _write_all(descriptor, page.content)
-            os.utime(descriptor, ns=(mtime_ms * 1_000_000, mtime_ms * 1_000_000))
-            kept = os.fstat(descriptor).st_mtime_ns // 1_000_000
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, f"{folder}/{page.name}")  # noqa: PTH105
-        return kept
+        status = write_whole(
+            file, page.content, 0o600, mtime_ns=mtime_ms * 1_000_000, durable=False
+        )
     except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise write_undone(folder / page.name, error) from error
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
+        raise write_undone(file, error) from error
+    return status.st_mtime_ns // 1_000_000
 
 
 def touch_page(path: Path, mtime_ms: int) -> int:
@@ -94,7 +80,7 @@ def page_files(folder: Path) -> dict[str, tuple[int, int]]:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what a killed writer left half-written. The caller holds the palace's lock."""
-    for leftover in folder.glob(f"{_TEMPORARY}*"):
+    for leftover in folder.glob(f".*{UNFINISHED}"):
         leftover.unlink(missing_ok=True)
 
 
@@ -109,11 +95,7 @@ def write_ignore_list(folder: Path, names: Iterable[str]) -> None:
     if not lines:
         target.unlink(missing_ok=True)
         return
-    temporary = folder / f"{_TEMPORARY}{os.getpid()}"
     try:
-        temporary.write_text("".join(lines), encoding="utf-8")
-        temporary.chmod(0o600)
-        temporary.replace(target)
+        write_whole(target, "".join(lines), 0o600)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise write_undone(target, error) from error

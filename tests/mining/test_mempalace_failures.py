@@ -129,7 +129,7 @@ def test_killed_at_any_moment_the_next_run_makes_it_whole(sandbox: Sandbox, stor
     texts = [text for _, _, text in drawers(sandbox)]
     for number in range(12):
         assert sum(f"Heron {number} nests" in text for text in texts) == 1
-    assert not list(sandbox.spool.rglob(".writing-*"))
+    assert not list(sandbox.spool.rglob(".*.writing"))
     assert sandbox.session("--json").json["status"] == "noop"
 
 

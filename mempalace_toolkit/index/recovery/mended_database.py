@@ -28,6 +28,7 @@ from mempalace_toolkit.index.recovery.mending_queue import mended_queue
 from mempalace_toolkit.index.recovery.plan import SLACK_BYTES, DatabasePlan, index_bytes
 from mempalace_toolkit.index.recovery.rebuild import empty_database, index_words, sync_database
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.sqlite.failures import primary_code
 
 _HINT = "nothing was changed; restore the palace from a backup"
 
@@ -76,7 +77,7 @@ def mend_database(
             _fill(connection, opened.connection, mending)
             said = connection.execute("pragma integrity_check(1)").fetchone()[0]
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        if primary_code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             raise write_undone(database, OSError(str(error))) from error
         raise DamageLeftError(f"{palace.database} cannot be mended: {error}", _HINT) from error
     if said != "ok":

@@ -16,6 +16,7 @@ from mempalace_toolkit.index.recovery.tables import Recovery
 from mempalace_toolkit.index.recovery.transfer import Account, transfer
 from mempalace_toolkit.index.workers.run import ChildTask, run_child
 from mempalace_toolkit.palace.location import PalaceLocation
+from mempalace_toolkit.sqlite.failures import primary_code
 from mempalace_toolkit.sqlite.pages import PageFile
 from mempalace_toolkit.sqlite.values import PageError
 
@@ -38,7 +39,7 @@ def recover_database(palace: PalaceLocation, folder: Path, environment: Mapping[
     except PageError as error:
         raise DamageLeftError(f"{palace.database}: {error}", _HINT) from error
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+        if primary_code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             raise write_undone(database, OSError(str(error))) from error
         raise DamageLeftError(f"{palace.database} cannot be recovered: {error}", _HINT) from error
     finally:

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from mempalace_toolkit.errors import StoreUnreadableError
 from mempalace_toolkit.sessions.opencode.private_copy import FileState, file_state, private_copy
+from mempalace_toolkit.sqlite.failures import is_busy, primary_code
 
 Value = TypeVar("Value")
 
@@ -117,15 +118,18 @@ class Snapshot:
         return connection
 
     def _explained(self, error: sqlite3.Error) -> StoreUnreadableError:
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        if is_busy(error):
             return _busy(self._path, "opencode holds it")
         if (file_state(beside(self._path, "-journal")) or (0, 0, 0))[1]:
             return StoreUnreadableError(
                 f"{self._path}: a write was interrupted ({error})",
                 "start opencode once, which undoes that write, then run this again",
             )
-        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY):
+        if primary_code(error) in (
+            sqlite3.SQLITE_CANTOPEN,
+            sqlite3.SQLITE_PERM,
+            sqlite3.SQLITE_READONLY,
+        ):
             return StoreUnreadableError(
                 f"{self._path}: cannot be opened ({error})",
                 "give this user read access to the database, its -wal and its -shm file",

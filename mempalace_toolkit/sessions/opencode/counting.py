@@ -13,7 +13,6 @@ from typing import Any
 import orjson
 
 from mempalace_toolkit.sessions.model import TurnCount
-from mempalace_toolkit.sessions.opencode.damage import is_corrupt
 from mempalace_toolkit.sessions.opencode.rows import HAS_TALK
 from mempalace_toolkit.sessions.opencode.schema import Schema
 from mempalace_toolkit.sessions.opencode.talk import (
@@ -22,6 +21,7 @@ from mempalace_toolkit.sessions.opencode.talk import (
     role_of,
     visible_text,
 )
+from mempalace_toolkit.sqlite.failures import is_corrupt
 
 _SELECT = "select count(*), group_concat({id}, char(10)), group_concat(data) from {table}"
 _PARTS = f"{_SELECT.format(id='message_id', table='part')} where session_id = ? and {HAS_TALK}"

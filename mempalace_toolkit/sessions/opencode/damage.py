@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from mempalace_toolkit.sqlite.failures import is_corrupt
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -13,12 +15,6 @@ class Rows:
     found: list[tuple[object, ...]]
     lost: tuple[object, ...] = ()
     is_complete: bool = True
-
-
-def is_corrupt(error: sqlite3.Error) -> bool:
-    """Whether the file is damaged where the query went."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def read_rows_by_id(connection: sqlite3.Connection, columns: str, table: str) -> Rows:

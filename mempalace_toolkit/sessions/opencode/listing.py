@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from mempalace_toolkit.sessions.model import SessionRef
-from mempalace_toolkit.sessions.opencode.damage import Rows, is_corrupt, read_rows_by_id
+from mempalace_toolkit.sessions.opencode.damage import Rows, read_rows_by_id
 from mempalace_toolkit.sessions.opencode.decoding import millis_of, text_of
 from mempalace_toolkit.sessions.opencode.projects import Moved, Projects, read_projects
 from mempalace_toolkit.sessions.opencode.schema import Schema
 from mempalace_toolkit.sessions.opencode.source import Entry, key_of
+from mempalace_toolkit.sqlite.failures import is_corrupt
 
 # Each of these walks an index, or the first columns of rows, never the talk itself.
 _MESSAGES = """

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from mempalace_toolkit.sessions.model import MOVED_FOLDER, SessionRef, StoreFinding
-from mempalace_toolkit.sessions.opencode.damage import is_corrupt
 from mempalace_toolkit.sessions.opencode.decoding import text_of
 from mempalace_toolkit.sessions.opencode.schema import Schema
+from mempalace_toolkit.sqlite.failures import is_corrupt
 
 _GLOBAL = ("global", "")
 _WORKTREE = "git_worktree"

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mempalace_toolkit.sessions.model import Mark, Role
-from mempalace_toolkit.sessions.opencode.damage import is_corrupt
 from mempalace_toolkit.sessions.opencode.decoding import millis_of, text_of
+from mempalace_toolkit.sqlite.failures import is_corrupt
 
 REMOVED = "undone and removed by opencode, as its own record says"
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
 
+from mempalace_toolkit.sqlite.failures import is_busy, primary_code
+
 TABLE = "embedding_fulltext_search"
 DOCUMENT = "chroma:document"
 _PARTS = ("data", "idx", "content", "docsize", "config")
@@ -31,11 +33,7 @@ def fulltext_problem(connection: sqlite3.Connection, whole: bool = False) -> str
     try:
         return next(_problems(connection, whole), "")
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF in (
-            sqlite3.SQLITE_BUSY,
-            sqlite3.SQLITE_LOCKED,
-            sqlite3.SQLITE_INTERRUPT,
-        ):
+        if is_busy(error) or primary_code(error) == sqlite3.SQLITE_INTERRUPT:
             raise
         return f"SQLite says of it: {error}"
 
