@@ -28,7 +28,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class QueueEntry:
-    """An operation in `embeddings_queue`: 1 update, 2 upsert (0 add), 3 delete.
+    """An entry of `embeddings_queue`; `operation` is an Operation, or whatever else stands there.
 
     `vector` is raw little-endian f32, None for deletes and metadata-only updates.
     """

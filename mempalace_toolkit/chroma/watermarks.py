@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mempalace_toolkit.chroma.database import busy
+from mempalace_toolkit.chroma.operations import Operation
 from mempalace_toolkit.chroma.records import CollectionRecord
 from mempalace_toolkit.chroma.sequences import highest_sequence, sequence_number
 from mempalace_toolkit.errors import (
@@ -19,7 +20,7 @@ from mempalace_toolkit.errors import (
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.sqlite.failures import is_busy
 
-_DELETE = 3
+_MARK = "mempalace-toolkit-mark"  # the id of an operation that only ends the queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,12 @@ def _end_queue_above(database: sqlite3.Connection, record: CollectionRecord) -> 
         return None
     database.execute(
         "insert into embeddings_queue (seq_id, operation, topic, id) values (?, ?, ?, ?)",
-        [highest, _DELETE, f"persistent://default/default/{record.id}", "mempalace-toolkit-mark"],
+        [
+            highest,
+            Operation.DELETE,
+            f"persistent://default/default/{record.id}",
+            "mempalace-toolkit-mark",
+        ],
     )
     return highest
 

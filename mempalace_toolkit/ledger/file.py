@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import fields
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from mempalace_toolkit.errors import PalaceBusyError, ToolkitError, WriteUndoneError
 from mempalace_toolkit.files.private import private_folder
 from mempalace_toolkit.sqlite.failures import is_busy, is_corrupt
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 PATIENCE_SECONDS = 30.0
 """How long to wait for another run that is writing to the ledger."""
@@ -83,6 +87,21 @@ class LedgerFile:
         empty = sqlite3.connect(":memory:", isolation_level=None)
         empty.executescript(_SCHEMA)
         return cls(empty)
+
+    def _named(self, query: str, values: Sequence[object]) -> Iterator[sqlite3.Row]:
+        """The query's rows, whose columns are known by name."""
+        cursor = self._db.cursor()
+        cursor.row_factory = sqlite3.Row
+        yield from cursor.execute(query, values)
+
+    def _replace(self, table: str, record: DataclassInstance) -> None:
+        """Put a record in, in the place of an older one: its fields have the columns' names."""
+        names = [field.name for field in fields(record)]
+        self._db.execute(
+            f"insert or replace into {table}({', '.join(names)})"
+            f" values({', '.join(f':{name}' for name in names)})",
+            {name: getattr(record, name) for name in names},
+        )
 
     def __enter__(self) -> Self:
         return self

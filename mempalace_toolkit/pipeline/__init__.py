@@ -37,7 +37,14 @@ from mempalace_toolkit.pipeline.reading import (
     scope_of,
     write_pages,
 )
-from mempalace_toolkit.pipeline.request import PalaceRequest, Repair, RunRequest, signed, timed
+from mempalace_toolkit.pipeline.request import (
+    Held,
+    PalaceRequest,
+    Repair,
+    RunRequest,
+    signed,
+    timed,
+)
 from mempalace_toolkit.report.values import Observer, RunReport
 from mempalace_toolkit.sessions.model import Store, StoreFinding
 
@@ -110,12 +117,13 @@ def run(store: Store, request: RunRequest, observer: Observer, log: IO[bytes]) -
         store.close()  # an open read transaction keeps opencode's -wal from being reset
         batches = [] if fast else plan_batches(waiting_pages(ledger, request), request)
         with telling_how_far(ledger, request, sum(map(len, batches))):
+            held = Held(lock, log)
             if batches and request.server is None:
-                embed_ahead(ledger, request, observer, report, (lock, log), batches[0])
+                embed_ahead(ledger, request, observer, report, held, batches[0])
             try:
                 keep_sound(request, observer, report)  # before chromadb opens it
                 if not fast:
-                    file_and_check(ledger, request, observer, report, (lock, log), batches)
+                    file_and_check(ledger, request, observer, report, held, batches)
                 prune_replaced(request, report)
                 forget_vectors(request)  # all is filed
             except ToolkitError as error:
@@ -181,7 +189,7 @@ def file_and_check(
     request: RunRequest,
     observer: Observer,
     report: RunReport,
-    held: tuple[int, IO[bytes]],
+    held: Held,
     batches: Sequence[Batch],
 ) -> None:
     """Bring the palace up to the spool, and then, however that ended, check its index.

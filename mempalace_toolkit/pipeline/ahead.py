@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import IO
 
 from mempalace_toolkit.chroma.contents import roll_back_journal
 from mempalace_toolkit.ledger.records import Ledger
@@ -14,7 +13,7 @@ from mempalace_toolkit.mining.kept_vectors import forget, forget_unused
 from mempalace_toolkit.model.ensure import ensure
 from mempalace_toolkit.palace.toolkit_lock import palace_released
 from mempalace_toolkit.pipeline.batches import Batch
-from mempalace_toolkit.pipeline.request import RunRequest, timed
+from mempalace_toolkit.pipeline.request import Held, RunRequest, timed
 from mempalace_toolkit.report.values import Observer, RunReport
 
 UNUSED_SECONDS = 30 * 24 * 3600
@@ -29,7 +28,7 @@ def embed_ahead(
     request: RunRequest,
     observer: Observer,
     report: RunReport,
-    held: tuple[int, IO[bytes]],
+    held: Held,
     batch: Batch,
     text: str = "embedding drawers",
 ) -> None:
@@ -43,21 +42,20 @@ def embed_ahead(
         return
     with timed(report, "model"):
         ensure(request.target.model, observer.stage)
-    lock, log = held
     target, palace = request.target, request.target.palace
     setting = AheadSetting(
         pages=pages,
         palace=palace.path,
         vectors=vectors_folder(request),
         environment=target.environment,
-        log=log,
+        log=held.log,
         stall_seconds=request.stall,
         on_total=lambda total: observer.stage(text, total),
         on_step=observer.advance,
     )
     with (
         timed(report, "embed"),
-        palace_released(lock, palace.path, target.home, target.wait, target.command),
+        palace_released(held.lock, palace.path, target.home, target.wait, target.command),
     ):
         embed_pages(setting)
     roll_back_journal(palace)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO
 
 from mempalace_toolkit.chroma.contents import count_drawers, filed_since
 from mempalace_toolkit.errors import MempalaceError, PalaceBusyError, ToolkitError
@@ -25,7 +24,7 @@ from mempalace_toolkit.palace.toolkit_lock import mempalace_holder
 from mempalace_toolkit.pipeline.ahead import embed_ahead, vectors_folder
 from mempalace_toolkit.pipeline.batches import Batch, can_split, plan_rounds, waiting_pages
 from mempalace_toolkit.pipeline.index_health import heal_after_crash, keep_sound
-from mempalace_toolkit.pipeline.request import RunRequest, timed
+from mempalace_toolkit.pipeline.request import Held, RunRequest, timed
 from mempalace_toolkit.report.values import Observer, RunReport, SessionLine, WingLine
 
 
@@ -34,7 +33,7 @@ def file_pages(
     request: RunRequest,
     observer: Observer,
     report: RunReport,
-    held: tuple[int, IO[bytes]],
+    held: Held,
     batches: Sequence[Batch],
 ) -> None:
     """Bring the palace up to the spool, batch by batch. Raises when something is left undone.
@@ -54,8 +53,8 @@ def file_pages(
     setting = ChildSetting(
         palace=palace.path,
         environment=request.target.environment,
-        log=held[1],
-        lock=held[0],
+        log=held.log,
+        lock=held.lock,
         stall_seconds=request.stall,
         on_page=observer.advance,
         vectors=vectors_folder(request),
@@ -97,7 +96,7 @@ def _file_batches(
     request: RunRequest,
     observer: Observer,
     report: RunReport,
-    held: tuple[int, IO[bytes]],
+    held: Held,
     batches: Sequence[Batch],
     heal: Callable[[], None],
 ) -> tuple[list[JobResult], ToolkitError | None]:

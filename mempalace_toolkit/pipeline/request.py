@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal, NamedTuple
 
 from mempalace_toolkit import __version__
 from mempalace_toolkit.intake.selection import Selection
@@ -64,6 +64,13 @@ class RunRequest:
     repair: Repair = "auto"
     through_server: bool = False
     server: int | None = None
+
+
+class Held(NamedTuple):
+    """What a run has open: the palace's lock, which its children inherit, and its log."""
+
+    lock: int
+    log: IO[bytes]
 
 
 def signed(store: Store, request: RunRequest) -> tuple[str, str]:

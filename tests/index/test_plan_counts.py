@@ -10,7 +10,7 @@ from mempalace_toolkit.chroma.settings import IndexSettings
 from mempalace_toolkit.index.evidence.findings import Finding
 from mempalace_toolkit.index.repair.plan import to_add
 from mempalace_toolkit.index.repair.prove import Proof
-from mempalace_toolkit.index.salvage.salvage import LIVE, NOWHERE, QUARANTINED, QUEUE, Salvage
+from mempalace_toolkit.index.salvage.salvage import Origin, Salvage
 
 
 def salvaged(
@@ -48,17 +48,19 @@ def salvaged(
 def test_what_the_queue_holds_above_the_watermark_is_on_its_way_and_not_added(
     watermark: int | None, added: list[int]
 ) -> None:
-    found = salvaged([QUEUE, QUEUE, QUEUE], [5, 6, 7], watermark)
+    found = salvaged([Origin.QUEUE, Origin.QUEUE, Origin.QUEUE], [5, 6, 7], watermark)
     assert to_add(found).tolist() == added
 
 
 def test_only_what_is_not_in_the_index_is_added() -> None:
-    found = salvaged([LIVE, QUARANTINED, NOWHERE, QUEUE], [9, 9, 9, 9], 5)
+    found = salvaged(
+        [Origin.LIVE, Origin.QUARANTINED, Origin.NOWHERE, Origin.QUEUE], [9, 9, 9, 9], 5
+    )
     assert to_add(found).tolist() == [1, 2]
 
 
 def test_what_the_index_has_taken_in_from_the_queue_is_not_added_again() -> None:
-    found = salvaged([QUEUE, QUEUE, NOWHERE], [5, 6, 7], 7, indexed=(0, 2))
+    found = salvaged([Origin.QUEUE, Origin.QUEUE, Origin.NOWHERE], [5, 6, 7], 7, indexed=(0, 2))
     assert to_add(found).tolist() == [1, 2]
 
 

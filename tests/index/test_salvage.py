@@ -12,14 +12,7 @@ import numpy as np
 import pytest
 
 from mempalace_toolkit.chroma.records import CollectionRecord, read_records
-from mempalace_toolkit.index.salvage.salvage import (
-    LIVE,
-    NOWHERE,
-    QUARANTINED,
-    QUEUE,
-    Salvage,
-    salvage,
-)
+from mempalace_toolkit.index.salvage.salvage import Origin, Salvage, salvage
 from mempalace_toolkit.palace.location import PalaceLocation
 from tests.palaces import damages_files as files
 from tests.palaces import damages_values as values
@@ -42,7 +35,7 @@ def salvaged(palace: Path, name: str = DRAWERS) -> Salvage:
 
 def wrong_vectors(found: Salvage, shape: str, name: str = DRAWERS) -> int:
     """How many salvaged vectors are not those of the drawers' texts."""
-    places = np.flatnonzero(found.origin != NOWHERE)
+    places = np.flatnonzero(found.origin != Origin.NOWHERE)
     if not len(places):
         return 0
     texts = truth(SHAPES[shape])[name]
@@ -52,10 +45,10 @@ def wrong_vectors(found: Salvage, shape: str, name: str = DRAWERS) -> int:
 
 def counts(found: Salvage) -> tuple[int, int, int, int]:
     return (
-        found.count(QUEUE),
-        found.count(LIVE),
-        found.count(QUARANTINED),
-        found.count(NOWHERE),
+        found.count(Origin.QUEUE),
+        found.count(Origin.LIVE),
+        found.count(Origin.QUARANTINED),
+        found.count(Origin.NOWHERE),
     )
 
 
@@ -142,7 +135,7 @@ def test_an_index_set_aside_long_ago_is_not_believed_about_what_was_replaced_sin
     victim.palace.with_name("old").rename(aside)
     record = record_of(victim.palace)
     found = salvage(victim.palace, record if queue_kept else replace(record, queue=()))
-    believed = np.flatnonzero(found.origin == QUARANTINED)
+    believed = np.flatnonzero(found.origin == Origin.QUARANTINED)
     assert len(believed)
     assert not replaced & {record.ids[place] for place in believed}
 
@@ -152,7 +145,7 @@ def test_an_older_index_in_the_live_place_is_not_believed_about_what_was_replace
 ) -> None:
     victim.palace.with_name("old").rename(victim.segment)
     found = salvaged(victim.palace)
-    believed = np.flatnonzero(found.origin == LIVE)
+    believed = np.flatnonzero(found.origin == Origin.LIVE)
     assert len(believed)
     assert not replaced & {found.record.ids[place] for place in believed}
 
@@ -191,21 +184,21 @@ def test_a_lost_map_is_rewritten_by_rank_only_where_the_queue_confirms_it(
     assert wrong_vectors(found, "no_tail_deletes") == 0
     watermark = record.vector_watermark or 0
     tail = tuple(one for one in record.queue if one.sequence > watermark)
-    assert salvage(folder, replace(record, queue=tail)).count(LIVE) == 0
+    assert salvage(folder, replace(record, queue=tail)).count(Origin.LIVE) == 0
     other = embed(["something else"], 384).tobytes()
     lying = tuple(replace(one, vector=one.vector and other) for one in record.queue)
-    assert salvage(folder, replace(record, queue=lying)).count(LIVE) == 0
+    assert salvage(folder, replace(record, queue=lying)).count(Origin.LIVE) == 0
 
 
 def test_a_lost_map_is_not_rewritten_while_a_delete_is_pending(victim: Victim) -> None:
     files.pickle_deleted(victim)
-    assert salvaged(victim.palace).count(LIVE) == 0
+    assert salvaged(victim.palace).count(Origin.LIVE) == 0
 
 
 def test_without_a_known_length_a_vector_keeps_its_direction(victim: Victim) -> None:
     (victim.segment / "length.bin").unlink()
     found = salvaged(victim.palace)
-    place = int(np.flatnonzero(found.origin == LIVE)[0])
+    place = int(np.flatnonzero(found.origin == Origin.LIVE)[0])
     row = found.vectors(np.array([place]))[0].astype(np.float64)
     text = truth(SHAPES["usual"])[DRAWERS][found.record.ids[place]].text
     true = embed([text], 384)[0].astype(np.float64)

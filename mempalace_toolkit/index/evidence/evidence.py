@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from mempalace_toolkit.chroma.operations import Operation
 from mempalace_toolkit.chroma.records import CollectionRecord, QueueEntry
 from mempalace_toolkit.chroma.segment.files import SegmentFiles
 from mempalace_toolkit.chroma.segment.link_lists import LinksError, UpperLevels, walk
 from mempalace_toolkit.index.evidence.findings import Finding
-
-_DELETE, _UPDATE = 3, 1
 
 
 @dataclass(frozen=True)
@@ -78,11 +76,8 @@ def replay(ids: set[str], queue: tuple[QueueEntry, ...], watermark: int | None) 
     for entry in queue:
         if watermark is not None and entry.sequence <= watermark:
             continue
-        if entry.operation == _DELETE:
+        if entry.operation == Operation.DELETE:
             ids.discard(entry.id)
-        elif entry.operation != _UPDATE:
+        elif entry.operation != Operation.UPDATE:
             ids.add(entry.id)
     return ids
-
-
-Numbers = Mapping[str, int | float | str]

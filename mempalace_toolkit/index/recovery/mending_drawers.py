@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from mempalace_toolkit.chroma.operations import WITH_VECTOR
 from mempalace_toolkit.chroma.small_tables import (
     COLUMNS,
     OPTIONAL,
@@ -153,7 +154,7 @@ def last_operations(
             metadata = json.loads(text) if isinstance(text, str) else {}
         except (ValueError, RecursionError):
             metadata = {}
-        whole = operation in (0, 2) and isinstance(metadata, dict)
+        whole = operation in WITH_VECTOR and isinstance(metadata, dict)
         told = (
             {k: v for k, v in metadata.items() if type(v) in (str, int, float, bool)}
             if whole

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 
+from mempalace_toolkit.chroma.operations import Operation
 from mempalace_toolkit.index.check.database.queue import FORMS, TOPIC
 from mempalace_toolkit.index.recovery.mending import Tables
-
-_UPDATE, _UPSERT, _DELETE = 1, 2, 3
 
 
 def mended_queue(
@@ -57,8 +56,8 @@ def mended_queue(
         vector = vector if isinstance(vector, bytes) else None
         if vector is not None and encoding not in FORMS:
             encoding = FORMS[0]
-        if operation not in (0, _UPDATE, _UPSERT, _DELETE):
-            operation = _UPSERT if vector is not None else _UPDATE if metadata else _DELETE
+        if operation not in [*Operation]:
+            operation = _guessed(vector, metadata)
         entries[sequence] = (
             sequence,
             moment,
@@ -71,6 +70,13 @@ def mended_queue(
         )
     losses = [f"{lost} operations that were not done yet"] if lost else []
     return tuple(entries.values()), losses
+
+
+def _guessed(vector: bytes | None, metadata: object) -> Operation:
+    """What an operation was that has no number of one, by what it brings."""
+    if vector is not None:
+        return Operation.UPSERT
+    return Operation.UPDATE if metadata else Operation.DELETE
 
 
 def _is_object(text: object) -> bool:

@@ -11,7 +11,7 @@ from mempalace_toolkit.chroma.records import read_documents
 from mempalace_toolkit.index.repair.work import Work
 from mempalace_toolkit.index.salvage.alignment import FIRST_ROUND, Alignment, align
 from mempalace_toolkit.index.salvage.row_order import Presumption
-from mempalace_toolkit.index.salvage.salvage import LIVE, take
+from mempalace_toolkit.index.salvage.salvage import Origin, take
 
 _LATEST = 8
 
@@ -45,7 +45,7 @@ def prove_order(work: Work) -> None:
     places = presumed.ranked[drawers + result.shifts[wanted]]
     agreed = presumed.agrees(drawers, places)
     drawers, places = drawers[agreed], places[agreed]
-    take(found, drawers, places, (presumed.folder, presumed.elements), LIVE)
+    take(found, drawers, places, (presumed.folder, presumed.elements), Origin.LIVE)
 
 
 def _horizon(presumed: Presumption, result: Alignment, sequences: NDArray[np.int64]) -> int:

@@ -20,14 +20,7 @@ from mempalace_toolkit.index.recovery.mended_database import plan_mending
 from mempalace_toolkit.index.recovery.plan import DatabasePlan, plan_database
 from mempalace_toolkit.index.repair.plan_values import CollectionPlan, RepairPlan
 from mempalace_toolkit.index.repair.replacement import unfinished
-from mempalace_toolkit.index.salvage.salvage import (
-    LIVE,
-    NOWHERE,
-    QUARANTINED,
-    QUEUE,
-    Salvage,
-    salvage,
-)
+from mempalace_toolkit.index.salvage.salvage import Origin, Salvage, salvage
 from mempalace_toolkit.palace.location import PalaceLocation
 
 SCRATCH_PREFIX = ".mempalace-toolkit-rebuild-"
@@ -141,11 +134,11 @@ def plan_collection(
         segment=record.vector_segment,
         grade=grade,
         drawers=len(record.ids),
-        from_queue=found.count(QUEUE),
-        from_live=found.count(LIVE) + presumed,
+        from_queue=found.count(Origin.QUEUE),
+        from_live=found.count(Origin.LIVE) + presumed,
         presumed=presumed,
-        from_quarantined=found.count(QUARANTINED),
-        to_embed=found.count(NOWHERE) - presumed,
+        from_quarantined=found.count(Origin.QUARANTINED),
+        to_embed=found.count(Origin.NOWHERE) - presumed,
         adds=adds,
         kinds=tuple(sorted(kinds)),
         bytes_needed=_bytes_needed(found, adds if grade == "top_up" else len(record.ids)),
@@ -161,9 +154,9 @@ def to_add(found: Salvage) -> NDArray[np.int64]:
     """
     record = found.record
     watermark = record.vector_watermark if record.vector_watermark is not None else -1
-    on_its_way = (found.origin == QUEUE) & (record.sequences > watermark)
-    taken_in = (found.origin == QUEUE) & found.indexed
-    return np.flatnonzero((found.origin != LIVE) & ~on_its_way & ~taken_in)
+    on_its_way = (found.origin == Origin.QUEUE) & (record.sequences > watermark)
+    taken_in = (found.origin == Origin.QUEUE) & found.indexed
+    return np.flatnonzero((found.origin != Origin.LIVE) & ~on_its_way & ~taken_in)
 
 
 def _bytes_needed(found: Salvage, drawers: int) -> int:

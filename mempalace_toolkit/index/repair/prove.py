@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mempalace_toolkit.errors import MempalaceError
 from mempalace_toolkit.index.repair.build import stream
-from mempalace_toolkit.index.salvage.salvage import NOWHERE, Salvage
+from mempalace_toolkit.index.salvage.salvage import Origin, Salvage
 from mempalace_toolkit.index.workers.run import ChildTask, run_child
 from mempalace_toolkit.palace.location import PalaceLocation
 
@@ -98,7 +98,7 @@ def prove_collection(
 
 def known_drawers(found: Salvage) -> NDArray[np.int64]:
     """Some drawers to ask for, by position, spread over those whose vectors are there."""
-    provable = np.flatnonzero(found.origin != NOWHERE)
+    provable = np.flatnonzero(found.origin != Origin.NOWHERE)
     return provable[:: max(1, len(provable) // KNOWN_DRAWERS)][:KNOWN_DRAWERS]
 
 

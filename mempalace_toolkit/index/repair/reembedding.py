@@ -11,7 +11,7 @@ from mempalace_toolkit.chroma.records import read_documents
 from mempalace_toolkit.errors import ModelError, OtherTextsError
 from mempalace_toolkit.index.repair.plan_values import RepairPlan
 from mempalace_toolkit.index.repair.work import Sample, Work
-from mempalace_toolkit.index.salvage.salvage import NOWHERE
+from mempalace_toolkit.index.salvage.salvage import Origin
 from mempalace_toolkit.index.workers.embedding import Embed
 
 ALIKE = 0.999
@@ -145,7 +145,7 @@ def compare_all(work: Work) -> None:
         _require_dimension(work, again.shape[1])
         alike = _alike(work, told, again)
         for place, vector in zip(np.array(told)[~alike].tolist(), again[~alike], strict=True):
-            found.origin[place], found.folder[place] = NOWHERE, -1
+            found.origin[place], found.folder[place] = Origin.NOWHERE, -1
             found.embedded[place] = vector
         work.embedded += int(np.count_nonzero(~alike))
         work.compared += len(told)

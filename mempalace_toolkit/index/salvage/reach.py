@@ -17,12 +17,12 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
+from mempalace_toolkit.chroma.operations import Operation
 from mempalace_toolkit.chroma.records import CollectionRecord, QueueEntry
 from mempalace_toolkit.chroma.segment.files import Elements, SegmentFiles, is_cut
 from mempalace_toolkit.longest_run import increasing
 
 _SAME = 1e-5
-_UPDATE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,9 @@ def outdated_operations(
     flushed: dict[str, list[QueueEntry]] = {}
     watermark = record.vector_watermark if record.vector_watermark is not None else -1
     for entry in record.queue:
-        if entry.sequence <= watermark and (entry.vector is not None or entry.operation == 3):
+        if entry.sequence <= watermark and (
+            entry.vector is not None or entry.operation == Operation.DELETE
+        ):
             flushed[entry.id] = []
         if entry.id in flushed:
             flushed[entry.id].append(entry)
@@ -197,7 +199,7 @@ def _rank_horizons(record: CollectionRecord, count: int) -> list[int]:
     later = record.sequences[count:]
     if (
         watermark is not None
-        and all(entry.operation != 3 for entry in pending)
+        and all(entry.operation != Operation.DELETE for entry in pending)
         and (not len(later) or int(later.min()) > watermark)
     ):
         horizons.append(watermark)
@@ -219,7 +221,7 @@ def only_described(record: CollectionRecord, horizon: int) -> NDArray[np.bool_]:
     for entry in record.queue:
         if entry.sequence > horizon:
             last[entry.id] = entry.sequence
-            if entry.vector is not None or entry.operation != _UPDATE:
+            if entry.vector is not None or entry.operation != Operation.UPDATE:
                 changed.add(entry.id)
     described = np.zeros(len(record.ids), np.bool_)
     if last.keys() - changed:

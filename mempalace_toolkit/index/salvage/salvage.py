@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mempalace_toolkit.chroma.operations import Operation
 from mempalace_toolkit.chroma.records import CollectionRecord
 from mempalace_toolkit.chroma.segment.bounded_read import release
 from mempalace_toolkit.chroma.segment.files import Elements, SegmentFiles, read_for_salvage
@@ -23,17 +25,24 @@ from mempalace_toolkit.index.salvage.pairing import paired
 from mempalace_toolkit.index.salvage.reach import Reach, indexed_drawers, only_described, reach_of
 from mempalace_toolkit.index.salvage.row_order import Presumption, presume
 
-NOWHERE, QUEUE, LIVE, QUARANTINED = range(4)
 _BLOCK = 4096
-_UPDATE = 1
 _UNIT_TOLERANCE = 1e-3
+
+
+class Origin(IntEnum):
+    """Where a drawer's vector is, in the order in which they are trusted."""
+
+    NOWHERE = 0
+    QUEUE = 1
+    LIVE = 2
+    QUARANTINED = 3
 
 
 @dataclass(slots=True)
 class Salvage:
     """Where each drawer's vector is, drawers in the order of their row ids.
 
-    `origin` is NOWHERE, QUEUE, LIVE or QUARANTINED; `folder` an index into `folders`, and
+    `origin` holds an Origin each; `folder` an index into `folders`, and
     `element` one into that folder's elements. `queued` holds the queue's vectors by drawer,
     `embedded` those that were made anew. `indexed` are the drawers of which the live index has
     an element by its map, whatever is known of its vector. `presumed` is where more are
@@ -57,7 +66,7 @@ class Salvage:
 
     def missing(self) -> NDArray[np.int64]:
         """The drawers without a proven vector, by position."""
-        return np.flatnonzero(self.origin == NOWHERE)
+        return np.flatnonzero(self.origin == Origin.NOWHERE)
 
     def presumable(self) -> NDArray[np.int64]:
         """The drawers without a proven vector that a comparison may prove, by position."""
@@ -89,7 +98,7 @@ class Salvage:
 
     def holders(self) -> frozenset[Path]:
         """The folders that hold the only proven copy of a vector."""
-        used = np.unique(self.folder[self.origin == QUARANTINED])
+        used = np.unique(self.folder[self.origin == Origin.QUARANTINED])
         return frozenset(self.folders[number][0] for number in used.tolist())
 
 
@@ -126,24 +135,24 @@ def salvage(
     live: SegmentFiles | None = None
     folders = list(_folders(palace, record))
     for folder, origin in folders:
-        if folder.is_dir() and (origin == LIVE or not np.all(found.origin)):
+        if folder.is_dir() and (origin == Origin.LIVE or not np.all(found.origin)):
             there = read_for_salvage(folder, dimension, mapped)
             files = paired(there, folders[0][0], [one for one, _ in folders[1:]], dimension)
-            if origin == LIVE and files is not there:
+            if origin == Origin.LIVE and files is not there:
                 wrong = {}  # each was compared with what another index's map gives it
             _take_from_folder(found, files, origin, map_wrong)
-            live = files if origin == LIVE else live
+            live = files if origin == Origin.LIVE else live
     _leave_out(found, wrong or {})
     if live is not None and len(found.missing()):
         current = indexed_drawers(record) & ~_compared_wrong(record, wrong or {})
-        if np.any(current & (found.origin == NOWHERE)):
+        if np.any(current & (found.origin == Origin.NOWHERE)):
             found.presumed = presume(record, live, current, map_wrong)
     return found
 
 
 def _leave_out(found: Salvage, wrong: Mapping[str, int]) -> None:
     left = np.flatnonzero(_compared_wrong(found.record, wrong) & (found.folder >= 0))
-    found.origin[left], found.folder[left] = NOWHERE, -1
+    found.origin[left], found.folder[left] = Origin.NOWHERE, -1
 
 
 def _compared_wrong(record: CollectionRecord, wrong: Mapping[str, int]) -> NDArray[np.bool_]:
@@ -157,10 +166,10 @@ def _compared_wrong(record: CollectionRecord, wrong: Mapping[str, int]) -> NDArr
 
 def _folders(palace: Path, record: CollectionRecord) -> Iterator[tuple[Path, int]]:
     """The live segment's folder, then those quarantined, newest first."""
-    yield segment_path(palace, record.vector_segment), LIVE
+    yield segment_path(palace, record.vector_segment), Origin.LIVE
     for one in reversed(list_quarantined(palace)):
         if one.segment == record.vector_segment:
-            yield one.folder, QUARANTINED
+            yield one.folder, Origin.QUARANTINED
 
 
 def _take_from_queue(found: Salvage) -> None:
@@ -178,11 +187,11 @@ def _take_from_queue(found: Salvage) -> None:
         if place is None or entry.sequence > record.sequences[place]:
             continue
         touched[entry.id] = entry.sequence
-        if entry.operation == 3:
+        if entry.operation == Operation.DELETE:
             last.pop(entry.id, None)
         elif entry.vector is not None and len(entry.vector) == 4 * found.dimension:
             last[entry.id] = entry.vector
-        elif entry.vector is not None or entry.operation != _UPDATE:
+        elif entry.vector is not None or entry.operation != Operation.UPDATE:
             last.pop(
                 entry.id, None
             )  # it had a vector, which is lost: the one before is of another text
@@ -191,17 +200,17 @@ def _take_from_queue(found: Salvage) -> None:
         row = np.frombuffer(vector, "<f4")
         if touched[drawer] == record.sequences[place] and np.all(np.isfinite(row)):
             found.queued[place] = vector
-            found.origin[place] = QUEUE
+            found.origin[place] = Origin.QUEUE
 
 
 def _take_from_folder(found: Salvage, files: SegmentFiles, origin: int, map_wrong: bool) -> None:
     if files.elements is None:
         return
-    reach = reach_of(found.record, files, origin == LIVE, map_wrong)
+    reach = reach_of(found.record, files, origin == Origin.LIVE, map_wrong)
     if reach is not None:
-        if origin == LIVE:
+        if origin == Origin.LIVE:
             found.indexed = reach.elements >= 0
-        wanted = np.flatnonzero((found.origin == NOWHERE) & _proven(reach, found.record))
+        wanted = np.flatnonzero((found.origin == Origin.NOWHERE) & _proven(reach, found.record))
         take(found, wanted, reach.elements[wanted], (files.folder, files.elements), origin)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
+from mempalace_toolkit.chroma.operations import WITH_VECTOR
 from mempalace_toolkit.chroma.sequences import sequence_number
 from mempalace_toolkit.chroma.small_tables import DatabaseRows, Record
 from mempalace_toolkit.index.check.database.small_tables import is_mark
@@ -44,10 +45,10 @@ def check_queue_rows(connection: sqlite3.Connection, rows: DatabaseRows) -> Iter
         dimension = row["dimension"]
         lost = (
             f"select count(*) from embeddings_queue where {where} and (vector is null"  # noqa: S608
-            " and operation in (0, 2) or typeof(vector) = 'blob' and length(vector) != ?)"
+            " and operation in (?, ?) or typeof(vector) = 'blob' and length(vector) != ?)"
         )
         width = 4 * dimension if isinstance(dimension, int) else -1
-        count = int(connection.execute(lost, [*values, width]).fetchone()[0])
+        count = int(connection.execute(lost, [*values, *WITH_VECTOR, width]).fetchone()[0])
         if count:
             message = f"{count} operations in the queue have lost their vectors"
             segment = segment_of(rows, row, "VECTOR")

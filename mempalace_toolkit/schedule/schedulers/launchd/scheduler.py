@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mempalace_toolkit.errors import UsageError, WriteUndoneError
+from mempalace_toolkit.errors import ExitCode, UsageError, WriteUndoneError
 from mempalace_toolkit.schedule.calendar import (
     calendar_interval,
     from_calendar_interval,
@@ -31,7 +31,6 @@ NAME = "launchd"
 _HOME = "/Users/USER"
 _NOT_FOUND = 113
 _IN_PROGRESS = (5, 37)
-_BUSY = 75
 
 
 def answers(account: Account) -> bool:
@@ -202,6 +201,6 @@ def _last(printed: str) -> LastRun | None:
     found = re.search(r"last exit code = (\d+)", printed)
     if not found:
         return None
-    results: dict[int, RunResult] = {0: "ok", _BUSY: "busy"}
+    results: dict[int, RunResult] = {0: "ok", ExitCode.BUSY: "busy"}
     code = int(found[1])
     return LastRun(None, results.get(code, "failed"), code, None)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mempalace_toolkit.errors import ExitCode
 from mempalace_toolkit.schedule.calendar import from_on_calendar
 from mempalace_toolkit.schedule.container import container_of
 from mempalace_toolkit.schedule.job import JobSetting
@@ -28,7 +29,6 @@ from mempalace_toolkit.schedule.templates import (
 )
 
 NAME = "systemd"
-_BUSY = 75
 _RELOAD = Run(("systemctl", "--user", "daemon-reload"))
 _TIMER_FACTS = "UnitFileState,ActiveState,NeedDaemonReload,NextElapseUSecRealtime,TimersCalendar"
 _SERVICE_FACTS = (
@@ -184,7 +184,7 @@ def _last(facts: dict[str, str]) -> LastRun | None:
     code = int(facts.get("ExecMainStatus") or 0)
     told: RunResult = "failed"
     if result == "success":
-        told = "busy" if code == _BUSY else "ok"
+        told = "busy" if code == ExitCode.BUSY else "ok"
     elif result == "timeout":
         told = "timeout"
     return LastRun(ended, told, code, (end - begin) / 1e6 if end > begin else None)
