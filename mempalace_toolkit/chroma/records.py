@@ -71,7 +71,7 @@ class CollectionRecord:
 
 @dataclass(frozen=True, slots=True)
 class PalaceRecords:
-    """The database as a whole; `next_sequence` is what the next write would be numbered.
+    """The database as a whole.
 
     `unknown` says what is not as a chromadb known here writes it, and is empty otherwise; then
     there are no collections. `hot_journal`: a killed writer's transaction lies open.
@@ -79,7 +79,6 @@ class PalaceRecords:
 
     collections: tuple[CollectionRecord, ...]
     highest_queued: int
-    next_sequence: int
     unknown: str = ""
     hot_journal: bool = False
 
@@ -94,12 +93,12 @@ def read_records(palace: PalaceLocation) -> PalaceRecords:
             connection = opened.connection
             unknown = _unknown_schema(connection)
             if unknown:
-                return PalaceRecords((), 0, 1, unknown, opened.hot_journal)
+                return PalaceRecords((), 0, unknown, opened.hot_journal)
             highest = highest_sequence(connection, "embeddings_queue")
             collections = tuple(_collections(connection, opened.size))
         except (ValueError, TypeError, OverflowError) as error:
             raise unreadable(palace, f"a value of the wrong kind ({error})") from error
-        return PalaceRecords(collections, highest, highest + 1, "", opened.hot_journal)
+        return PalaceRecords(collections, highest, "", opened.hot_journal)
 
 
 def read_documents(palace: PalaceLocation, row_ids: Iterable[int]) -> dict[int, str]:

@@ -32,7 +32,7 @@ METADATA_NAMES: Mapping[str, str] = {
 class IndexSettings:
     """The settings of a collection's index, with chromadb's own defaults.
 
-    `max_neighbors` is hnswlib's M. `num_threads` is None where chromadb takes all cores.
+    `max_neighbors` is hnswlib's M.
     """
 
     space: str = DEFAULT_SPACE
@@ -40,8 +40,6 @@ class IndexSettings:
     ef_construction: int = 100
     ef_search: int = 100
     sync_threshold: int = 1000
-    batch_size: int = 100
-    num_threads: int | None = None
 
 
 def read_settings(connection: sqlite3.Connection, collection: str) -> IndexSettings:
@@ -91,13 +89,10 @@ def _settings(named: Mapping[str, object]) -> IndexSettings:
         return value if type(value) is int and value > 0 else otherwise
 
     space = named.get("space")
-    threads = number("num_threads", 0)
     return IndexSettings(
         space=str(space) if space in SPACES else standard.space,
         max_neighbors=number("max_neighbors", standard.max_neighbors),
         ef_construction=number("ef_construction", standard.ef_construction),
         ef_search=number("ef_search", standard.ef_search),
         sync_threshold=number("sync_threshold", standard.sync_threshold),
-        batch_size=number("batch_size", standard.batch_size),
-        num_threads=threads or None,
     )

@@ -11,18 +11,14 @@ Gap = tuple[int, int]
 
 @dataclass(slots=True)
 class Walk:
-    """What walking b-trees met: pages by number, and what was not readable.
-
-    `broken` counts pages and cells; `gaps` are rowids that they may have held.
-    """
+    """What walking b-trees met: pages by number, and the rowids that what was not readable of
+    them may have held."""
 
     seen: set[int] = field(default_factory=set)
     gaps: list[Gap] = field(default_factory=list)
-    broken: int = 0
 
     def lose(self, low: int, high: int) -> None:
         """Note that something between these rowids cannot be read."""
-        self.broken += 1
         self.gaps.append((low, high))
 
 
