@@ -17,6 +17,7 @@ from mempalace_toolkit.cli.commands.search import search
 from mempalace_toolkit.cli.context.completion import is_asked_for
 from mempalace_toolkit.cli.context.help_pages import HelpfulCommand, HelpfulGroup
 from mempalace_toolkit.cli.context.palace_options import AsJson
+from mempalace_toolkit.cli.context.untyped_values import QuickCommand, QuickGroup
 from mempalace_toolkit.cli.output.boundary import end_with, print_answer, run_app, tell
 from mempalace_toolkit.errors import ExitCode, ModelError
 
@@ -28,7 +29,7 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 
 app = typer.Typer(
     name=NAME,
-    cls=HelpfulGroup,
+    cls=QuickGroup,
     add_completion=is_asked_for(NAME),
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -47,7 +48,7 @@ app.add_typer(model_app, name="model")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(schedule_app, name="schedule")
 app.command("completion", cls=HelpfulCommand)(completion)
-app.command("search", cls=HelpfulCommand)(search)
+app.command("search", cls=QuickCommand)(search)
 app.command("connect", cls=HelpfulCommand)(connect)
 app.command("check", cls=HelpfulCommand)(check)
 app.command("repair", cls=HelpfulCommand)(repair)

@@ -9,16 +9,15 @@ goes to stderr.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
-
-from mempalace_toolkit.recall.search import TOOLKIT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,9 +31,11 @@ def main() -> None:
     answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     asked = json.load(sys.stdin)
-    found = _read_by_the_toolkit(asked) if asked["reader"] == TOOLKIT else _search(asked)
+    found = _read_by_the_toolkit(asked) if asked["reader"] == "toolkit" else _search(asked)
     with answer:
         json.dump(found, answer, default=str)
+    # Nothing is left to do, and taking apart what was loaded takes as long as a search.
+    os._exit(0)
 
 
 def _search(asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,16 +47,39 @@ def _search(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_by_the_toolkit(asked: Mapping[str, Any]) -> dict[str, Any]:
+    gc.disable()  # it would look through some hundred thousand new objects, and free none
     # Before numpy is loaded: more threads of its BLAS are slower for one question.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    with ThreadPoolExecutor(1) as pool:
-        # Loading the model takes as long as all else together, and holds no lock of Python's.
-        encoder = pool.submit(_load_encoder)
+    # Loading the model takes as long as all else together, and holds no lock of Python's.
+    model = _Loading(_load_encoder)
+    try:
+        return _search_own(asked, model)
+    except Exception as error:
+        # Whatever it is, MemPalace's own way is still there.
+        return {"not_possible": f"{error or type(error).__name__}"}
+
+
+class _Loading(Thread):
+    """Calls a function in a thread of its own; `result` waits for it, and raises what it did."""
+
+    def __init__(self, load: Callable[[], Encoder]) -> None:
+        super().__init__(daemon=True)
+        self._load = load
+        self._loaded: Encoder | None = None
+        self._error: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
         try:
-            return _search_own(asked, encoder)
-        except Exception as error:
-            # Whatever it is, MemPalace's own way is still there.
-            return {"not_possible": f"{error or type(error).__name__}"}
+            self._loaded = self._load()
+        except Exception as error:  # raised where the result is asked for
+            self._error = error
+
+    def result(self) -> Encoder:
+        self.join()
+        if self._loaded is None:
+            raise self._error or RuntimeError("the model was not loaded")
+        return self._loaded
 
 
 def _load_encoder() -> Encoder:
@@ -65,7 +89,7 @@ def _load_encoder() -> Encoder:
     return Encoder(model_folder(Path.home()))
 
 
-def _search_own(asked: Mapping[str, Any], encoder: Future[Encoder]) -> dict[str, Any]:
+def _search_own(asked: Mapping[str, Any], model: _Loading) -> dict[str, Any]:
     from mempalace_toolkit.palace.location import PalaceLocation
     from mempalace_toolkit.recall.following import FollowedPalace
     from mempalace_toolkit.recall.tools import CLOSETS, NotPossibleError, Reader, put_in_place
@@ -74,7 +98,7 @@ def _search_own(asked: Mapping[str, Any], encoder: Future[Encoder]) -> dict[str,
     missed = stand_in()
 
     def embed(texts: Sequence[str]) -> NDArray[np.float32]:
-        return encoder.result()(texts)
+        return model.result()(texts)
 
     palace = PalaceLocation(Path(asked["palace"]), "chroma", "minilm")
     reader = Reader(FollowedPalace(palace), embed)

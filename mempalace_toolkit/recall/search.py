@@ -112,7 +112,7 @@ def _ask(
             input=json.dumps(asked).encode(),
             capture_output=True,
             timeout=SEARCH_SECONDS,
-            env={**environment, "MEMPALACE_HUB_FORWARD": "0"},
+            env={**environment, "MEMPALACE_HUB_FORWARD": "0", **_MEMORY_USED_AGAIN},
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise MempalaceError(f"MemPalace's search could not be run: {error}", _CHECK) from error
@@ -125,6 +125,12 @@ def _ask(
     return answer
 
 
+# glibc gives large blocks back to the system and takes others, each page of which costs time
+# again: a tenth of a second while the model is loaded. Elsewhere this says nothing.
+_MEMORY_USED_AGAIN = {
+    "MALLOC_MMAP_THRESHOLD_": "1073741824",
+    "MALLOC_TRIM_THRESHOLD_": "1073741824",
+}
 _CHECK = "see whether the palace is sound: mempalace-toolkit check"
 
 

@@ -20,13 +20,14 @@ main()
 """
 
 
-def loaded(command: str, arguments: list[str], home: Path) -> set[str]:
+def loaded(command: str, arguments: list[str], home: Path, code: int = 0) -> set[str]:
     """The packages that a command has loaded when it ends."""
-    code = SHOW_MODULES.format(command=command, arguments=arguments)
+    program = SHOW_MODULES.format(command=command, arguments=arguments)
     kept = {"PATH": os.environ["PATH"], "HOME": str(home)}
     ended = subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, env=kept, check=True
+        [sys.executable, "-P", "-c", program], capture_output=True, text=True, env=kept
     )
+    assert ended.returncode == code, ended.stderr
     return {name.partition(".")[0] for name in ended.stderr.splitlines()[-1].split("|")}
 
 
@@ -48,3 +49,9 @@ def test_a_run_without_a_store_loads_nothing_slow(
 ) -> None:
     slow = (SLOW | {"pydantic"}) - {"sqlite3"}
     assert loaded(command, arguments, tmp_path) & slow == set()
+
+
+@pytest.mark.parametrize("arguments", [["where", "is", "it"], ["-n", "3", "--json", "why"]])
+def test_a_search_loads_nothing_slow_beside_its_child(arguments: list[str], tmp_path: Path) -> None:
+    slow = (SLOW | {"pydantic"}) - {"sqlite3"}
+    assert loaded("toolkit", ["search", *arguments], tmp_path, code=2) & slow == set()

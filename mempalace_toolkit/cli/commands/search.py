@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mempalace_toolkit.cli.context.known import remember
 from mempalace_toolkit.cli.context.numbers import whole_number
 from mempalace_toolkit.cli.context.palace_options import NAME, AsJson, Palace
 from mempalace_toolkit.cli.output.boundary import end_with, print_answer
@@ -65,13 +66,17 @@ def search(
 def _find(
     question: str, wing: str | None, results: int, palace: Palace
 ) -> tuple[str, Found, list[Hit]]:
-    from mempalace_toolkit.cli.context.palace_options import index_request
+    from mempalace_toolkit.cli.context.environment import Surroundings
     from mempalace_toolkit.ledger.records import Ledger
+    from mempalace_toolkit.palace.presence import require_palace
     from mempalace_toolkit.recall.search import Question, search_palace
     from mempalace_toolkit.recall.sources import hits_of
 
-    request = index_request(palace, f"{NAME} search")
-    found = search_palace(request.palace, Question(question, wing, results), request.environment)
-    with Ledger.look(request.ledger) as ledger:
-        hits = hits_of(found.drawers, ledger, request.spool)
-    return str(request.palace.path), found, hits
+    here = Surroundings.of_process()
+    place = here.palace(palace, here.configuration())
+    remember(palace=str(place.path))
+    require_palace(place, chosen=palace is not None)
+    found = search_palace(place, Question(question, wing, results), here.environment)
+    with Ledger.look(here.ledger) as ledger:
+        hits = hits_of(found.drawers, ledger, here.spool)
+    return str(place.path), found, hits

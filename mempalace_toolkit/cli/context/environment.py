@@ -45,6 +45,16 @@ class Surroundings:
         """The moment as YYYYMMDD-HHMMSS where the user is, as MemPalace names what it keeps."""
         return time.strftime("%Y%m%d-%H%M%S", time.localtime(self.now_ms / 1000))
 
+    @property
+    def ledger(self) -> Path:
+        """The ledger's file, as a run's request names it."""
+        return self.data / "ledger.sqlite3"
+
+    @property
+    def spool(self) -> Path:
+        """The folder of pages, likewise."""
+        return self.data / "spool"
+
     def configuration(self) -> Configuration:
         """The configuration file's content. Raises ConfigurationError."""
         read = read_configuration(self.configuration_file)

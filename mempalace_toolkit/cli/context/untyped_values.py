@@ -1,6 +1,7 @@
 """Values that need no look, taken as they are: typer loads pydantic to look at any other.
 
-Those are the options that nobody typed, and typed ones that are text or have a parser of ours.
+Those are the options that nobody typed, and typed ones that are words, flags or have a parser
+of ours.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mempalace_toolkit.cli.context.help_pages import HelpfulCommand
+from mempalace_toolkit.cli.context.help_pages import HelpfulCommand, HelpfulGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,21 +24,37 @@ class QuickCommand(HelpfulCommand):
 
     def get_params(self, ctx: Any) -> Any:
         """The parameters, that of --help too."""
-        parameters = super().get_params(ctx)
-        for one in parameters:
-            is_plain = not one.required and one.callback is None
-            if (is_plain or one.name == "help") and "process_value" not in vars(one):
-                one.process_value = partial(_value, one, one.process_value)  # type: ignore[method-assign]
-        return parameters
+        return _quickened(super().get_params(ctx))
+
+
+class QuickGroup(HelpfulGroup):
+    """The same for a group of commands."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """The group's own parameters."""
+        return _quickened(super().get_params(ctx))
+
+
+def _quickened(parameters: Any) -> Any:
+    for one in parameters:
+        if (one.callback is None or one.name == "help") and "process_value" not in vars(one):
+            one.process_value = partial(_value, one, one.process_value)
+    return parameters
 
 
 def _value(one: Any, typed: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
     source = context.get_parameter_source(one.name)
-    if source is not None and source.name == _NOT_TYPED:
+    if source is not None and source.name == _NOT_TYPED and not one.required:
         return value
-    if not isinstance(value, str):
+    if one.callback is not None:
         return typed(context, value)
     kind = one.type_descriptor
+    if isinstance(value, bool) and kind.annotation is bool:
+        return value
+    if value and isinstance(value, list | tuple) and kind.annotation == list[str]:
+        return list(value)
+    if not isinstance(value, str):
+        return typed(context, value)
     parser = kind.parameter_info.parser
     if parser is None:
         return value if kind.annotation is str else typed(context, value)
