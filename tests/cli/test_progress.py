@@ -79,6 +79,19 @@ def test_a_terminal_gets_a_bar_with_steps_that_is_taken_away_at_the_end() -> Non
     assert "\x1b[?25h" in shown  # the cursor is back
 
 
+@pytest.mark.parametrize("terminal", ["dumb", ""])
+def test_a_terminal_that_cannot_redraw_a_line_gets_plain_lines(terminal: str) -> None:
+    """Emacs' shell and some screen readers are such terminals."""
+    shown = on_a_terminal(
+        "import os\n"
+        f"os.environ['TERM'] = {terminal!r}\n"
+        "from mempalace_toolkit.cli.output.progress import progress_for\n"
+        "with progress_for(False) as lines:\n"
+        "    lines.stage('embedding drawers', 413)\n"
+    )
+    assert shown == "embedding drawers: 413\r\n"
+
+
 def test_quiet_shows_nothing_on_a_terminal_either() -> None:
     assert not on_a_terminal(
         "from mempalace_toolkit.cli.output.progress import progress_for\n"

@@ -218,6 +218,9 @@ def test_the_selection_narrows_what_is_taken(bare: Sandbox, recorded: Recorded) 
     named = bare.session("--dry-run", "--json", "--session", newest).json["sessions"]
     assert named == one
     assert bare.session("--dry-run", "--json", "--since", "2099-01-01").json["sessions"] == []
+    for options in ((), ("--dry-run",)):
+        late = bare.session("--since", "2099-01-01", *options)
+        assert "No session was active since 2099-01-01 (--since)." in late.out
     wings = bare.session("--dry-run", "--json", "--wing", "My Wing").json["sessions"]
     assert {line["wing"] for line in wings} == {"my_wing"}
 

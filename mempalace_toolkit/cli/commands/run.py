@@ -271,6 +271,8 @@ def _tell_report(report: RunReport, choices: Choices) -> int:
         _print_report(report, listed, choices)
     else:
         width = shutil.get_terminal_size().columns
+        if not choices.quiet and (told := text.none_chosen(report, choices.since, choices.limit)):
+            print(told)
         if choices.dry_run:
             print(text.session_table(report.sessions, width))
             print("\n".join(outlook_lines(report, width)))

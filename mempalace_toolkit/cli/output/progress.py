@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import time
 from typing import IO, Any, Self, cast
@@ -150,4 +151,9 @@ def progress_for(quiet: bool, *, as_lines: bool = False) -> Quiet:
         return JsonLines()
     if quiet:
         return Quiet()
-    return Bar() if sys.stderr.isatty() else Lines()
+    return Bar() if sys.stderr.isatty() and _can_redraw() else Lines()
+
+
+def _can_redraw() -> bool:
+    """Whether the terminal can draw over a line; Emacs and screen readers say `dumb`."""
+    return os.environ.get("TERM", "dumb").lower() not in ("", "dumb", "unknown")

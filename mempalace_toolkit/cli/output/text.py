@@ -50,6 +50,17 @@ def dry_run_summary(report: RunReport) -> str:
     return "\n".join(told) + " Nothing was written."
 
 
+def none_chosen(report: RunReport, since: str | None, limit: int | None) -> str:
+    """Why no session is shown, where the options left none; empty where some are."""
+    if report.sessions or report.actions or report.findings or report.error:
+        return ""
+    if since is not None:
+        return f"No session was active since {since} (--since)."
+    if limit is not None:
+        return "Every session is filed already; --limit counts those that have something new."
+    return ""
+
+
 def _undone(report: RunReport) -> str:
     """How much talk leaves because it was undone."""
     turns = sum(line.withdrawn for line in report.sessions)
