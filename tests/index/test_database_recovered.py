@@ -122,6 +122,21 @@ def test_a_database_of_which_nothing_is_lost_is_rebuilt_unattended(
     assert_alive(victim)
 
 
+@pytest.mark.parametrize("moment", ["junk", -1, 1_795_222_812, b"\0"])
+def test_a_queue_in_which_chromadb_cannot_read_a_time_is_damaged_and_mended(
+    victim: Victim, seen_before: dict[str, Seen], tmp_path: Path, moment: object
+) -> None:
+    with records.editing(victim.database) as connection:
+        last = "select max(seq_id) from embeddings_queue"
+        change = f"update embeddings_queue set created_at = ? where seq_id = ({last})"
+        connection.execute(change, [moment])
+    assert {one.kind for one in check_palace(location(victim))} == {"queue_damaged"}
+    healing = heal(location(victim), setting(tmp_path, Model()))
+    assert healing.sound
+    assert_seen(victim, seen_before)
+    assert_alive(victim)
+
+
 @pytest.mark.parametrize("damage", WITH_LOSS, ids=name_of)
 def test_a_database_of_which_something_is_lost_is_left_until_a_person_agrees(
     victim: Victim, seen_before: dict[str, Seen], tmp_path: Path, damage: Damage

@@ -6,7 +6,7 @@ import json
 import sqlite3
 
 from mempalace_toolkit.chroma.operations import Operation
-from mempalace_toolkit.index.check.database.queue import FORMS, TOPIC
+from mempalace_toolkit.index.check.database.queue import FORMS, READABLE_TIME, TOPIC
 from mempalace_toolkit.index.recovery.mending import Tables
 
 
@@ -17,8 +17,8 @@ def mended_queue(
     entries: dict[int, tuple[object, ...]] = {}
     lost = 0
     query = (
-        "select seq_id, created_at, operation, topic, id, vector, encoding, metadata"
-        " from temp.queue order by seq_id"
+        f"select seq_id, case when {READABLE_TIME} then created_at end, operation, topic, id,"  # noqa: S608
+        " vector, encoding, metadata from temp.queue order by seq_id"
     )
     for (
         sequence,

@@ -16,8 +16,15 @@ TOPIC = "persistent://default/default/"
 FORMS = ("FLOAT32", "INT32")
 """How chromadb writes vectors."""
 
+READABLE_TIME = (
+    "(typeof(created_at) = 'text' and datetime(created_at) is not null"
+    " and created_at glob '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*')"
+)
+"""SQL that is true of an entry whose time chromadb can read."""
+
 UNREADABLE = (
-    "typeof(id) != 'text' or typeof(operation) != 'integer' or operation not between 0 and 3"
+    f"not {READABLE_TIME} or typeof(id) != 'text'"
+    " or typeof(operation) != 'integer' or operation not between 0 and 3"
     " or (vector is not null and (typeof(vector) != 'blob' or encoding is null"
     f" or encoding not in {FORMS}))"
     " or (metadata is not null and (typeof(metadata) != 'text' or not json_valid(metadata)))"
