@@ -238,9 +238,7 @@ def _metadata(
             value = metadata.get(key, _only_readable(connection, row, key))
             if value is not None:
                 drawers.given.setdefault(row, {}).setdefault(key, value)
-        partial += any(
-            key not in drawers.given.get(row, {}) and row not in drawers.copied for key in keys
-        )
+        partial += any(key not in drawers.given.get(row, {}) for key in keys)
     if textless:
         drawers.lost += textless
         drawers.losses.append(f"{textless} drawers of {name}, whose text is gone")
@@ -291,11 +289,20 @@ def _only_readable(connection: sqlite3.Connection, row: int, key: str) -> Value 
     )
     held: list[Value] = []
     for text, whole, real, truth in connection.execute(query, [row, key]):
+        text = _text_of(text) if isinstance(text, bytes) else text
         held += [text] if isinstance(text, str) else []
         held += [whole] if isinstance(whole, int) else []
         held += [real] if isinstance(real, float) else []
         held += [bool(truth)] if isinstance(truth, int) else []
     return held[0] if len(held) == 1 else None
+
+
+def _text_of(data: bytes) -> str | None:
+    """The text that was stored as bytes; None where they are none."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _identity(connection: sqlite3.Connection, row: int) -> tuple[str, object]:
