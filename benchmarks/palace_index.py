@@ -215,7 +215,7 @@ def _repair(folder: Path, embedding: str) -> int:
     embed: Embed = timed if embedding == "timed" else palaces.embed
     began = time.monotonic()
     report = check_index(palace)
-    plan = plan_repair(palace, report.findings, report.stamp)
+    plan = plan_repair(palace, report.findings, report.fingerprint)
     setting = RepairSetting(Path.home(), dict(os.environ), time.strftime("%Y%m%d-%H%M%S"), embed)
     result = repair_palace(palace, plan, setting)
     seconds = time.monotonic() - began

@@ -55,7 +55,7 @@ def test_a_palace_of_which_all_metadata_are_gone_is_damaged_and_the_loss_is_told
     database.close()
     report = check_index(place)
     assert "metadata_missing" in {one.kind for one in report.findings}
-    plan = plan_repair(place, report.findings, report.stamp)
+    plan = plan_repair(place, report.findings, report.fingerprint)
     assert plan.database is not None
     assert "metadata of" in plan.database.line()
 
@@ -79,6 +79,6 @@ def test_a_value_that_can_be_read_in_spite_of_its_damage_is_kept(
     database.close()
     report = check_index(place)
     assert "metadata_damaged" in {one.kind for one in report.findings}
-    plan = plan_repair(place, report.findings, report.stamp)
+    plan = plan_repair(place, report.findings, report.fingerprint)
     assert plan.database is not None
     assert bool(plan.database.losses) == is_lost

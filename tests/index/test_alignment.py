@@ -23,9 +23,9 @@ def aligned(elements: list[int], targets: list[int], silent: frozenset[int] = NO
     def compare(drawers: Sequence[int], most: int) -> list[tuple[int, ...]]:
         return [
             tuple(
-                shift
-                for shift in range(most + 1)
-                if elements[drawer + shift] == drawer and drawer not in silent
+                offset
+                for offset in range(most + 1)
+                if elements[drawer + offset] == drawer and drawer not in silent
             )
             for drawer in drawers
         ]
@@ -54,8 +54,8 @@ def test_every_drawer_finds_its_element_whatever_was_deleted_between(
 ) -> None:
     elements, targets = index
     found = aligned(elements, targets)
-    for target, shift in zip(targets, found.shifts.tolist(), strict=True):
-        assert elements[target + shift] == target
+    for target, offset in zip(targets, found.offsets.tolist(), strict=True):
+        assert elements[target + offset] == target
 
 
 @given(indexes(), st.sets(st.integers(0, 399)))
@@ -64,8 +64,8 @@ def test_no_drawer_finds_anothers_element_where_some_cannot_be_compared(
 ) -> None:
     elements, targets = index
     found = aligned(elements, targets, frozenset(silent))
-    for target, shift in zip(targets, found.shifts.tolist(), strict=True):
-        assert shift < 0 or elements[target + shift] == target
+    for target, offset in zip(targets, found.offsets.tolist(), strict=True):
+        assert offset < 0 or elements[target + offset] == target
 
 
 @pytest.mark.parametrize(("deleted", "most"), [(0, 9), (1, 60), (10, 500)])
@@ -76,12 +76,12 @@ def test_few_of_many_drawers_are_compared(deleted: int, most: int) -> None:
     ] if deleted else list(range(100_000))  # fmt: skip
     found = aligned(elements, list(range(100_000)))
     assert len(found.compared) <= most
-    assert np.all(found.shifts >= 0)
+    assert np.all(found.offsets >= 0)
 
 
 def test_an_order_that_falls_anywhere_proves_nothing() -> None:
     elements = [-1, -1, *range(50), *range(52, 100), 50, 51]
     found = aligned(elements, [*range(50), *range(52, 98)])
-    assert np.all(found.shifts < 0) or np.all(found.shifts == 2)
+    assert np.all(found.offsets < 0) or np.all(found.offsets == 2)
     backwards = aligned(list(range(99, -1, -1)), list(range(100)))
-    assert not np.any((backwards.shifts >= 0) & (np.arange(100) != 49))
+    assert not np.any((backwards.offsets >= 0) & (np.arange(100) != 49))

@@ -64,7 +64,7 @@ def test_an_index_that_lost_its_names_is_rebuilt_without_embedding_more_than_a_s
     result = repair(location(victim), check_palace(location(victim), deep), tmp_path, model)
     (done,) = result.collections
     assert (result.plan.to_embed, done.embedded) == (0, 0)
-    assert done.plan.presumed > 0
+    assert done.plan.by_order > 0
     assert len(model.texts) == done.sampled <= MOST_COMPARED
     assert_as_before(victim, seen_before)
 

@@ -228,7 +228,7 @@ def test_a_palace_that_did_not_change_since_its_plan_is_not_looked_at_twice(
 ) -> None:
     files.links_zeroed(victim)
     report = check_index(location(victim))
-    plan = plan_repair(location(victim), report.findings, report.stamp)
+    plan = plan_repair(location(victim), report.findings, report.fingerprint)
     if changed:
         os.utime(victim.segment / "header.bin", (1e9, 1e9))
     steps: list[str] = []

@@ -121,7 +121,7 @@ def _repair(request: PalaceRequest, outcome: Outcome, consent: Consent, as_json:
     from mempalace_toolkit.index.repair.reembedding import with_model
 
     report = _check(request, consent.deep, True, as_json)
-    plan = plan_repair(request.palace, report.findings, report.stamp)
+    plan = plan_repair(request.palace, report.findings, report.fingerprint)
     if request.palace.embedding_model != "minilm":  # that one is fetched when it is needed
         plan = with_model(plan, _embedder(request))
     if not as_json:

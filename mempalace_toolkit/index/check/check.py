@@ -21,7 +21,7 @@ from mempalace_toolkit.chroma.segment.files import read_segment
 from mempalace_toolkit.errors import MempalaceError, PalaceBusyError
 from mempalace_toolkit.index.check.database.tables import check_tables, is_chromadb
 from mempalace_toolkit.index.check.deep import DeepCheck, check_deeply
-from mempalace_toolkit.index.check.fingerprint import Stamp
+from mempalace_toolkit.index.check.fingerprint import Fingerprint
 from mempalace_toolkit.index.check.moment import LOOKS, at_one_moment
 from mempalace_toolkit.index.check.rules import CHECKS
 from mempalace_toolkit.index.evidence.evidence import Evidence
@@ -55,7 +55,7 @@ class Look:
     """
 
     findings: tuple[Finding, ...]
-    stamp: Stamp | None
+    fingerprint: Fingerprint | None
     counted: tuple[Counted, ...] = ()
 
     @property
@@ -81,7 +81,7 @@ def look_at_palace(palace: PalaceLocation, deep: DeepCheck | None = None) -> Loo
         found, evidences, counted = moment.seen
         if deep is not None:  # outside: no writer waits for the model
             found += tuple(one for e in evidences for one in check_deeply(palace, e, deep))
-        look = Look(found, moment.stamp, tuple(counted))
+        look = Look(found, moment.fingerprint, tuple(counted))
         if look.harmless:
             return look
         # A writer may stand still between two files of an index, all of which have just been

@@ -16,7 +16,7 @@ from mempalace_toolkit.chroma.records import CollectionRecord, read_documents
 from mempalace_toolkit.errors import ModelError
 from mempalace_toolkit.index.evidence.evidence import Evidence
 from mempalace_toolkit.index.evidence.findings import Finding
-from mempalace_toolkit.index.salvage.reach import indexed_drawers, labels_of, places_of
+from mempalace_toolkit.index.salvage.coverage import indexed_drawers, labels_of, places_of
 from mempalace_toolkit.palace.location import PalaceLocation
 
 _ALIKE = 0.999

@@ -1,4 +1,4 @@
-"""Tells whether a palace's files are still those that were read a while ago."""
+"""Fingerprints of a palace's files: whether they are still those that were read a while ago."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 from mempalace_toolkit.palace.location import DATABASE
 
-Stamp = tuple[tuple[str, int, int, int], ...]
+Fingerprint = tuple[tuple[str, int, int, int], ...]
 """Name, inode, bytes and time of writing (ns) of each file of a database and its indexes.
 
 Two writes of as many bytes within a tick of the filesystem's clock (4 ms) look the same: who
-spares a look because of a stamp has to look at what came of it.
+spares a look because of a fingerprint has to look at what came of it.
 """
 
 
-def palace_stamp(palace: Path) -> Stamp | None:
+def palace_fingerprint(palace: Path) -> Fingerprint | None:
     """The files as they are now; None where they cannot be seen."""
     try:
         files = sorted((os.path.relpath(path, palace), path.stat()) for path in _files(palace))

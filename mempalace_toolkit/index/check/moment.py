@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from mempalace_toolkit.chroma.database import moved, one_transaction
 from mempalace_toolkit.errors import PalaceBusyError, PalaceMovedError
-from mempalace_toolkit.index.check.fingerprint import Stamp, palace_stamp
+from mempalace_toolkit.index.check.fingerprint import Fingerprint, palace_fingerprint
 from mempalace_toolkit.palace.location import DATABASE, PalaceLocation
 
 LOOKS = 4
@@ -29,11 +29,11 @@ class Moment(Generic[Seen]):
     """What was seen, and the files that it was seen in."""
 
     seen: Seen
-    stamp: Stamp | None
+    fingerprint: Fingerprint | None
 
     def is_over(self, palace: PalaceLocation) -> bool:
         """Whether the files have changed since."""
-        return _content(self.stamp) != _content(palace_stamp(palace.path))
+        return _content(self.fingerprint) != _content(palace_fingerprint(palace.path))
 
 
 def at_one_moment(palace: PalaceLocation, look: Callable[[], Seen]) -> Moment[Seen]:
@@ -52,7 +52,7 @@ def at_one_moment(palace: PalaceLocation, look: Callable[[], Seen]) -> Moment[Se
 
 def _look_once(palace: PalaceLocation, look: Callable[[], Seen]) -> Moment[Seen]:
     with one_transaction(palace):
-        moment = Moment(None, palace_stamp(palace.path))
+        moment = Moment(None, palace_fingerprint(palace.path))
         try:
             seen = look()
         except PalaceBusyError:
@@ -63,8 +63,8 @@ def _look_once(palace: PalaceLocation, look: Callable[[], Seen]) -> Moment[Seen]
             raise
         if moment.is_over(palace):
             raise moved(palace)
-    return Moment(seen, moment.stamp)
+    return Moment(seen, moment.fingerprint)
 
 
-def _content(stamp: Stamp | None) -> Stamp | None:
-    return stamp and tuple(one for one in stamp if one[0] not in _NO_CONTENT)
+def _content(fingerprint: Fingerprint | None) -> Fingerprint | None:
+    return fingerprint and tuple(one for one in fingerprint if one[0] not in _NO_CONTENT)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from mempalace_toolkit.index.check.check import Counted, DeepCheck, look_at_palace
-from mempalace_toolkit.index.check.fingerprint import Stamp
+from mempalace_toolkit.index.check.fingerprint import Fingerprint
 from mempalace_toolkit.index.check.model import check_models
 from mempalace_toolkit.index.evidence.findings import KINDS, Finding
 from mempalace_toolkit.index.evidence.folders import segment_folders
@@ -24,13 +24,13 @@ IndexStatus = Literal["no_index", "sound", "damaged"]
 class IndexReport:
     """What is known of the index at one moment; `detail` is a line for a person.
 
-    `stamp` are the files that were looked at, where they can be told from later ones.
+    `fingerprint` is that of the files that were looked at, where it could be taken.
     """
 
     status: IndexStatus
     detail: str
     findings: tuple[Finding, ...] = ()
-    stamp: Stamp | None = None
+    fingerprint: Fingerprint | None = None
     counted: tuple[Counted, ...] = ()
 
     @property
@@ -67,11 +67,13 @@ def check_index(palace: PalaceLocation, deep: DeepCheck | None = None) -> IndexR
         return IndexReport("no_index", NO_PALACE_YET)
     other_models = check_models(palace)
     look = look_at_palace(palace, None if other_models else deep)
-    return index_report((*look.findings, *other_models), look.stamp, look.counted)
+    return index_report((*look.findings, *other_models), look.fingerprint, look.counted)
 
 
 def index_report(
-    findings: tuple[Finding, ...], stamp: Stamp | None = None, counted: tuple[Counted, ...] = ()
+    findings: tuple[Finding, ...],
+    fingerprint: Fingerprint | None = None,
+    counted: tuple[Counted, ...] = (),
 ) -> IndexReport:
     """What these findings say of the index."""
     harm = Counter(finding.kind for finding in findings if not finding.harmless)
@@ -80,8 +82,8 @@ def index_report(
             f"{KINDS[kind].meaning} ({kind}{f', {count} times' if count > 1 else ''})"
             for kind, count in harm.items()
         )
-        return IndexReport("damaged", named, findings, stamp, counted)
-    proved = IndexReport("sound", _NOTHING_WRONG, findings, stamp, counted)
+        return IndexReport("damaged", named, findings, fingerprint, counted)
+    proved = IndexReport("sound", _NOTHING_WRONG, findings, fingerprint, counted)
     if not counted:
         return proved
     return replace(

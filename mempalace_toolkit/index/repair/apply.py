@@ -18,7 +18,7 @@ from mempalace_toolkit.errors import DamageLeftError, OtherTextsError
 from mempalace_toolkit.files.exchange import finish_exchanges
 from mempalace_toolkit.files.private import told_as_full, write_undone
 from mempalace_toolkit.index.check.check import check_palace
-from mempalace_toolkit.index.check.fingerprint import palace_stamp
+from mempalace_toolkit.index.check.fingerprint import palace_fingerprint
 from mempalace_toolkit.index.check.moment import at_one_moment
 from mempalace_toolkit.index.evidence.findings import Finding
 from mempalace_toolkit.index.recovery.plan import DatabasePlan
@@ -43,7 +43,7 @@ def repair_palace(palace: PalaceLocation, plan: RepairPlan, setting: RepairSetti
 
     The findings are looked up again once the palace is held, so a plan that is out of date
     does no harm: it says that the person agreed, and what is found now is repaired; a plan with
-    the stamp of the very same files spares that look. Raises
+    the fingerprint of the very same files spares that look. Raises
     DamageLeftError where the palace cannot be repaired here or the result was not sound and
     was undone, WriteUndoneError on a full disk, PalaceBusyError, ModelError, MempalaceError.
     """
@@ -79,7 +79,7 @@ def repair_palace(palace: PalaceLocation, plan: RepairPlan, setting: RepairSetti
 
 def _current(palace: PalaceLocation, plan: RepairPlan) -> RepairPlan:
     """The plan for what the palace is now: the same where no file has changed since."""
-    if plan.stamp is not None and plan.stamp == palace_stamp(palace.path):
+    if plan.fingerprint is not None and plan.fingerprint == palace_fingerprint(palace.path):
         return plan
     findings = (*check_palace(palace), *_known_only_to(plan))
     now = plan_repair(palace, findings)

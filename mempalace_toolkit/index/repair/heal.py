@@ -50,7 +50,7 @@ def plan_without_a_person(
     A plan that needs the model is made only where `embed`, if there is one, gives vectors.
     Raises DamageLeftError where nothing can be done, or something would be lost.
     """
-    plan = plan_repair(palace, index.findings, index.stamp)
+    plan = plan_repair(palace, index.findings, index.fingerprint)
     if embed is not None:
         plan = with_model(plan, embed)
     if plan.grade == "refuse":

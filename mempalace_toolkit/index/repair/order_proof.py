@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mempalace_toolkit.chroma.records import read_documents
 from mempalace_toolkit.index.repair.work import Work
 from mempalace_toolkit.index.salvage.alignment import FIRST_ROUND, Alignment, align
-from mempalace_toolkit.index.salvage.row_order import Presumption
+from mempalace_toolkit.index.salvage.row_order import InferredOrder
 from mempalace_toolkit.index.salvage.salvage import Origin, take
 
 _LATEST = 8
@@ -22,46 +22,46 @@ def prove_order(work: Work) -> None:
     The drawers touched last are among them: the newest that is found where it belongs, and
     none before it that is not, tell up to which operation the index follows.
     """
-    found, presumed = work.found, work.found.presumed
-    wanting = len(found.presumable())
-    if presumed is None or work.setting.embed is None or not wanting:
+    found, inferred = work.found, work.found.inferred
+    wanting = len(found.inferable())
+    if inferred is None or work.setting.embed is None or not wanting:
         return
-    if wanting < min(FIRST_ROUND + _LATEST, len(presumed.targets)):
+    if wanting < min(FIRST_ROUND + _LATEST, len(inferred.targets)):
         return  # to embed them costs less than to prove whose the elements are
     # Those touched after the flush were only described, and say nothing of the index's moment.
-    sequences = found.record.sequences[presumed.targets]
+    sequences = found.record.sequences[inferred.targets]
     sequences = np.where(sequences > (found.record.vector_watermark or 0), 0, sequences)
     latest = np.argsort(sequences)[-_LATEST:]
 
     def compare(drawers: Sequence[int], most: int) -> list[tuple[int, ...]]:
-        return _compare(work, presumed, drawers, most)
+        return _compare(work, inferred, drawers, most)
 
-    result = align(presumed.targets, presumed.most, set(latest.tolist()), compare)
+    result = align(inferred.targets, inferred.most, set(latest.tolist()), compare)
     work.compared = len(result.compared)
-    horizon = _horizon(presumed, result, sequences)
-    wanted = np.isin(presumed.targets, found.missing()) & (result.shifts >= 0)
-    wanted &= sequences <= horizon
-    drawers = presumed.targets[wanted]
-    places = presumed.ranked[drawers + result.shifts[wanted]]
-    agreed = presumed.agrees(drawers, places)
+    last_applied = _last_applied(inferred, result, sequences)
+    wanted = np.isin(inferred.targets, found.missing()) & (result.offsets >= 0)
+    wanted &= sequences <= last_applied
+    drawers = inferred.targets[wanted]
+    places = inferred.ranked[drawers + result.offsets[wanted]]
+    agreed = inferred.agrees(drawers, places)
     drawers, places = drawers[agreed], places[agreed]
-    take(found, drawers, places, (presumed.folder, presumed.elements), Origin.LIVE)
+    take(found, drawers, places, (inferred.folder, inferred.elements), Origin.LIVE)
 
 
-def _horizon(presumed: Presumption, result: Alignment, sequences: NDArray[np.int64]) -> int:
+def _last_applied(inferred: InferredOrder, result: Alignment, sequences: NDArray[np.int64]) -> int:
     """The operation up to which the index is as the drawers are, -1 for none."""
     confirmed, contradicted = [-1], []
     for place in result.compared:
-        shift = int(result.shifts[place])
+        offset = int(result.offsets[place])
         if place in result.confirmed:
             confirmed.append(int(sequences[place]))
-        elif shift < 0 or presumed.usable(int(presumed.targets[place]) + shift):
+        elif offset < 0 or inferred.usable(int(inferred.targets[place]) + offset):
             contradicted.append(int(sequences[place]) - 1)
     return min([max(confirmed), *contradicted])
 
 
 def _compare(
-    work: Work, presumed: Presumption, drawers: Sequence[int], most: int
+    work: Work, inferred: InferredOrder, drawers: Sequence[int], most: int
 ) -> list[tuple[int, ...]]:
     rows = work.found.record.row_ids
     texts = read_documents(work.palace, (int(rows[place]) for place in drawers))
@@ -71,5 +71,5 @@ def _compare(
     vectors = work.setting.embed([texts[int(rows[place])] for place in told])
     if vectors.shape[1] != work.found.dimension:
         return [()] * len(drawers)
-    seen = dict(zip(told, presumed.alike(told, vectors, most), strict=True))
+    seen = dict(zip(told, inferred.alike(told, vectors, most), strict=True))
     return [seen.get(place, ()) for place in drawers]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mempalace_toolkit.chroma.records import CollectionRecord, quick_check, read_records
 from mempalace_toolkit.errors import MempalaceError, PalaceBusyError
 from mempalace_toolkit.files.exchange import unfinished_exchanges
-from mempalace_toolkit.index.check.fingerprint import Stamp
+from mempalace_toolkit.index.check.fingerprint import Fingerprint
 from mempalace_toolkit.index.check.moment import at_one_moment
 from mempalace_toolkit.index.evidence.findings import Finding, Remedy, strongest
 from mempalace_toolkit.index.recovery.mended_database import plan_mending
@@ -30,14 +30,14 @@ _SLACK_BYTES = 32 << 20
 
 
 def plan_repair(
-    palace: PalaceLocation, findings: Sequence[Finding], stamp: Stamp | None = None
+    palace: PalaceLocation, findings: Sequence[Finding], fingerprint: Fingerprint | None = None
 ) -> RepairPlan:
     """What repair would do about these findings. Reads only; raises as read_records does.
 
-    `stamp` is that of the files before they were checked.
+    `fingerprint` is that of the files before they were checked.
     """
     plan = at_one_moment(palace, lambda: _plan(palace, findings)).seen
-    return replace(plan, findings=tuple(findings), stamp=stamp)
+    return replace(plan, findings=tuple(findings), fingerprint=fingerprint)
 
 
 def _plan(palace: PalaceLocation, findings: Sequence[Finding]) -> RepairPlan:
@@ -126,7 +126,7 @@ def plan_collection(
 ) -> CollectionPlan:
     """The grade and the figures for one collection."""
     kinds = {finding.kind for finding in findings}
-    presumed = len(found.presumable())
+    by_order = len(found.inferable())
     grade = strongest(finding.remedy for finding in findings)
     adds = len(to_add(found)) if grade == "top_up" else 0
     return CollectionPlan(
@@ -135,10 +135,10 @@ def plan_collection(
         grade=grade,
         drawers=len(record.ids),
         from_queue=found.count(Origin.QUEUE),
-        from_live=found.count(Origin.LIVE) + presumed,
-        presumed=presumed,
+        from_live=found.count(Origin.LIVE) + by_order,
+        by_order=by_order,
         from_quarantined=found.count(Origin.QUARANTINED),
-        to_embed=found.count(Origin.NOWHERE) - presumed,
+        to_embed=found.count(Origin.NOWHERE) - by_order,
         adds=adds,
         kinds=tuple(sorted(kinds)),
         bytes_needed=_bytes_needed(found, adds if grade == "top_up" else len(record.ids)),

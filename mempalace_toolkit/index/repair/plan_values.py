@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
-from mempalace_toolkit.index.check.fingerprint import Stamp
+from mempalace_toolkit.index.check.fingerprint import Fingerprint
 from mempalace_toolkit.index.evidence.findings import Finding, Remedy
 from mempalace_toolkit.index.recovery.plan import DatabasePlan
 
@@ -12,7 +12,7 @@ from mempalace_toolkit.index.recovery.plan import DatabasePlan
 @dataclass(frozen=True, slots=True)
 class CollectionPlan:
     """What is done for one collection. The counts add up to its drawers; a top-up writes
-    `adds` of them. `presumed` of those from the index have lost their names there: the order
+    `adds` of them. `by_order` of those from the index have lost their names there: the order
     tells them, which a sample must confirm. `kinds` are the findings that ask for it."""
 
     collection: str
@@ -26,13 +26,13 @@ class CollectionPlan:
     adds: int
     kinds: tuple[str, ...]
     bytes_needed: int
-    presumed: int = 0
+    by_order: int = 0
 
     def line(self) -> str:
         """One line for a person."""
         sources = [
             (self.from_queue, "from the queue"),
-            (self.from_live, "from the index" + (", by their order" if self.presumed else "")),
+            (self.from_live, "from the index" + (", by their order" if self.by_order else "")),
             (self.from_quarantined, "from quarantined indexes"),
             (self.to_embed, "to embed again"),
         ]
@@ -48,7 +48,7 @@ class RepairPlan:
     and `remedy` what helps;
     `leftovers` are half-built indexes that killed repairs left behind. With a `database` to
     rebuild, what the indexes need shows when it is there. `findings` is what it was made for,
-    `stamp` of which files."""
+    `fingerprint` that of the files in which they were found."""
 
     grade: Remedy
     collections: tuple[CollectionPlan, ...] = ()
@@ -58,7 +58,7 @@ class RepairPlan:
     leftovers: int = 0
     database: DatabasePlan | None = None
     findings: tuple[Finding, ...] = field(default=(), repr=False)
-    stamp: Stamp | None = field(default=None, repr=False)
+    fingerprint: Fingerprint | None = field(default=None, repr=False)
     remedy: str = "restore the palace from a backup"
 
     @property

@@ -23,10 +23,10 @@ def with_model(plan: RepairPlan, embed: Embed) -> RepairPlan:
 
     Drawers of an index that lost their names count: the model proves whose the elements are.
     """
-    needing = [one for one in plan.collections if one.to_embed or one.presumed]
+    needing = [one for one in plan.collections if one.to_embed or one.by_order]
     if not needing:
         return plan
-    drawers = sum(one.to_embed + one.presumed for one in needing)
+    drawers = sum(one.to_embed + one.by_order for one in needing)
     try:
         embed(["the palace's model is asked for"])
     except ModelError as error:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Compare = Callable[[Sequence[int], int], list[tuple[int, ...]]]
-"""For each of these drawers the shifts, up to the highest possible one, under which the element
+"""For each of these drawers the offsets, up to the highest possible one, under which the element
 in its place has its vector."""
 
 FIRST_ROUND = 9
@@ -28,19 +28,19 @@ _MOST_ROUNDS = 12
 
 @dataclass(slots=True)
 class Alignment:
-    """`shifts` is the shift of each target, in their order; -1 where it is not proven.
+    """`offsets` is the offset of each target, in their order; -1 where it is not proven.
 
     `compared` are the places of the targets that were embedded, `confirmed` those of them that
     were found where they belong, alone or beside others of the same text.
     """
 
-    shifts: NDArray[np.int64]
+    offsets: NDArray[np.int64]
     compared: set[int] = field(default_factory=set)
     confirmed: set[int] = field(default_factory=set)
 
 
 def align(targets: NDArray[np.int64], most: int, first: set[int], compare: Compare) -> Alignment:
-    """Find each target's shift; `targets` are drawers by position, ascending, `most` its limit.
+    """Find each target's offset; `targets` are drawers by position, ascending, `most` its limit.
 
     Those of `first`, by their place among the targets, are compared in any case. Nothing is
     proven where a comparison contradicts the order.
@@ -52,31 +52,31 @@ def align(targets: NDArray[np.int64], most: int, first: set[int], compare: Compa
             break
         seen = compare([int(targets[place]) for place in chosen], most)
         found.compared.update(chosen)
-        for place, shifts in zip(chosen, seen, strict=True):
-            if shifts:
+        for place, offsets in zip(chosen, seen, strict=True):
+            if offsets:
                 found.confirmed.add(place)
             # Drawers with one text have one vector: such a one tells nothing.
-            if len(shifts) == 1:
-                found.shifts[place] = shifts[0]
-        known = found.shifts[found.shifts >= 0]
+            if len(offsets) == 1:
+                found.offsets[place] = offsets[0]
+        known = found.offsets[found.offsets >= 0]
         if np.any(np.diff(known) < 0):
             return Alignment(np.full(len(targets), -1, np.int64), found.compared)
-    _fill(found.shifts)
+    _fill(found.offsets)
     return found
 
 
 def _choose(found: Alignment, count: int) -> list[int]:
-    """What to compare next: points spread over the whole, then over where the shift changes."""
+    """What to compare next: points spread over the whole, then over where the offset changes."""
     if not found.compared:
         return sorted({int(one) for one in np.linspace(0, count - 1, FIRST_ROUND)})
-    known = np.flatnonzero(found.shifts >= 0)
+    known = np.flatnonzero(found.offsets >= 0)
     if not len(known):
         return []
     edges = [-1, *known.tolist(), count]
     chosen: set[int] = set()
     for low, high in pairwise(edges):
         inside = low >= 0 and high < count
-        if inside and found.shifts[low] == found.shifts[high]:
+        if inside and found.offsets[low] == found.offsets[high]:
             continue
         open_ones = [one for one in range(low + 1, high) if one not in found.compared]
         step = max(1, len(open_ones) // (_PARTS - 1))
@@ -84,9 +84,9 @@ def _choose(found: Alignment, count: int) -> list[int]:
     return sorted(chosen)
 
 
-def _fill(shifts: NDArray[np.int64]) -> None:
-    """Give those between two of one shift the same."""
-    known = np.flatnonzero(shifts >= 0)
+def _fill(offsets: NDArray[np.int64]) -> None:
+    """Give those between two of one offset the same."""
+    known = np.flatnonzero(offsets >= 0)
     for low, high in pairwise(known.tolist()):
-        if shifts[low] == shifts[high]:
-            shifts[low:high] = shifts[low]
+        if offsets[low] == offsets[high]:
+            offsets[low:high] = offsets[low]

@@ -16,17 +16,17 @@ _ALIKE = 0.999
 
 
 @dataclass(frozen=True, slots=True)
-class Presumption:
+class InferredOrder:
     """`ranked` are the live elements in the order of their labels. `targets` are the drawers
-    that can be among them with their present text, by position; `most` is the largest shift.
-    `mapped` are the labels that the map, where it is believed, gives the drawers; 0 is none."""
+    that can be among them with their present text, by position; `most` is the largest offset.
+    `map_labels` are the labels that the map, where it is believed, gives the drawers; 0 is none."""
 
     folder: Path
     elements: Elements
     ranked: NDArray[np.int64]
     targets: NDArray[np.int64]
     most: int
-    mapped: NDArray[np.int64]
+    map_labels: NDArray[np.int64]
 
     def agrees(self, drawers: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether the map, as far as it goes, does not give these elements to other drawers.
@@ -35,9 +35,9 @@ class Presumption:
         than the elements may give a drawer the label that it had before it was deleted once.
         """
         every = np.asarray(self.elements.labels).astype(np.int64)
-        own, labels = self.mapped[drawers], every[places]
+        own, labels = self.map_labels[drawers], every[places]
         gone = np.isin(own, every[np.asarray(self.elements.deleted)]) | (own == 0)
-        foreign = np.isin(labels, self.mapped[self.mapped > 0])
+        foreign = np.isin(labels, self.map_labels[self.map_labels > 0])
         agreed: NDArray[np.bool_] = (own == labels) | (gone & ~foreign)
         return agreed
 
@@ -49,7 +49,7 @@ class Presumption:
     def alike(
         self, positions: Sequence[int], vectors: NDArray[np.float32], most: int
     ) -> list[tuple[int, ...]]:
-        """For each drawer the shifts under which its place has its vector, given beside."""
+        """For each drawer the offsets under which its place has its vector, given beside."""
         found = []
         for position, vector in zip(positions, vectors.astype(np.float64), strict=True):
             places = self.ranked[position : position + most + 1]
@@ -61,9 +61,9 @@ class Presumption:
         return found
 
 
-def presume(
+def infer_order(
     record: CollectionRecord, files: SegmentFiles, current: NDArray[np.bool_], map_wrong: bool
-) -> Presumption | None:
+) -> InferredOrder | None:
     """The order to look for, where the map does not tell; None where it does, or nothing fits.
 
     `current` says which drawers' vectors the index has if it has them at all.
@@ -72,18 +72,18 @@ def presume(
         return None
     labels = np.asarray(files.elements.labels).astype(np.int64)
     live = np.flatnonzero(~np.asarray(files.elements.deleted) & (labels > 0))
-    mapped = np.zeros(len(record.ids), np.int64)
+    map_labels = np.zeros(len(record.ids), np.int64)
     if not map_wrong and files.id_map is not None:
         known = np.fromiter(files.id_map.ids, np.int64, len(files.id_map.ids))
         if np.all(np.isin(labels[live], known)):
             return None
         given = (files.id_map.labels.get(drawer, 0) for drawer in record.ids)
-        mapped = np.fromiter(given, np.int64, len(record.ids))
+        map_labels = np.fromiter(given, np.int64, len(record.ids))
     ranked = live[np.argsort(labels[live], kind="stable")]
-    if not mapped.any():  # an older index lacks the drawers that were added last
+    if not map_labels.any():  # an older index lacks the drawers that were added last
         current = current & (np.arange(len(current)) < len(ranked))
     targets = np.flatnonzero(current)
     most = len(ranked) - 1 - int(targets[-1]) if len(targets) else -1
     if most < 0 or len(np.unique(labels[live])) != len(live):
         return None
-    return Presumption(files.folder, files.elements, ranked, targets, most, mapped)
+    return InferredOrder(files.folder, files.elements, ranked, targets, most, map_labels)

@@ -2,7 +2,7 @@
 
 A vector is accepted only as the one of the drawer's present text. `embeddings.seq_id` is the
 operation that last touched a drawer, so the question is which operations a copy contains; what
-answers it for a folder is in `reach.py`.
+answers it for a folder is in `coverage.py`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,14 @@ from mempalace_toolkit.chroma.segment.bounded_read import release
 from mempalace_toolkit.chroma.segment.files import Elements, SegmentFiles, read_for_salvage
 from mempalace_toolkit.index.evidence.folders import segment_path
 from mempalace_toolkit.index.quarantine.folders import list_quarantined
+from mempalace_toolkit.index.salvage.coverage import (
+    Coverage,
+    coverage_of,
+    indexed_drawers,
+    only_described,
+)
 from mempalace_toolkit.index.salvage.pairing import paired
-from mempalace_toolkit.index.salvage.reach import Reach, indexed_drawers, only_described, reach_of
-from mempalace_toolkit.index.salvage.row_order import Presumption, presume
+from mempalace_toolkit.index.salvage.row_order import InferredOrder, infer_order
 
 _BLOCK = 4096
 _UNIT_TOLERANCE = 1e-3
@@ -45,7 +50,7 @@ class Salvage:
     `origin` holds an Origin each; `folder` an index into `folders`, and
     `element` one into that folder's elements. `queued` holds the queue's vectors by drawer,
     `embedded` those that were made anew. `indexed` are the drawers of which the live index has
-    an element by its map, whatever is known of its vector. `presumed` is where more are
+    an element by its map, whatever is known of its vector. `inferred` is where more are
     likely to be, which a comparison must prove.
     """
 
@@ -58,7 +63,7 @@ class Salvage:
     queued: dict[int, bytes]
     embedded: dict[int, NDArray[np.float32]]
     indexed: NDArray[np.bool_]
-    presumed: Presumption | None = None
+    inferred: InferredOrder | None = None
 
     def count(self, origin: int) -> int:
         """How many drawers' vectors come from there."""
@@ -68,11 +73,11 @@ class Salvage:
         """The drawers without a proven vector, by position."""
         return np.flatnonzero(self.origin == Origin.NOWHERE)
 
-    def presumable(self) -> NDArray[np.int64]:
+    def inferable(self) -> NDArray[np.int64]:
         """The drawers without a proven vector that a comparison may prove, by position."""
-        if self.presumed is None:
+        if self.inferred is None:
             return np.zeros(0, np.int64)
-        return np.intersect1d(self.presumed.targets, self.missing())
+        return np.intersect1d(self.inferred.targets, self.missing())
 
     def vectors(self, positions: NDArray[np.int64]) -> NDArray[np.float32]:
         """Raw vectors, a row each, as long as they once were; NaN where there is none."""
@@ -146,7 +151,7 @@ def salvage(
     if live is not None and len(found.missing()):
         current = indexed_drawers(record) & ~_compared_wrong(record, wrong or {})
         if np.any(current & (found.origin == Origin.NOWHERE)):
-            found.presumed = presume(record, live, current, map_wrong)
+            found.inferred = infer_order(record, live, current, map_wrong)
     return found
 
 
@@ -206,12 +211,12 @@ def _take_from_queue(found: Salvage) -> None:
 def _take_from_folder(found: Salvage, files: SegmentFiles, origin: int, map_wrong: bool) -> None:
     if files.elements is None:
         return
-    reach = reach_of(found.record, files, origin == Origin.LIVE, map_wrong)
-    if reach is not None:
+    coverage = coverage_of(found.record, files, origin == Origin.LIVE, map_wrong)
+    if coverage is not None:
         if origin == Origin.LIVE:
-            found.indexed = reach.elements >= 0
-        wanted = np.flatnonzero((found.origin == Origin.NOWHERE) & _proven(reach, found.record))
-        take(found, wanted, reach.elements[wanted], (files.folder, files.elements), origin)
+            found.indexed = coverage.elements >= 0
+        wanted = np.flatnonzero((found.origin == Origin.NOWHERE) & _proven(coverage, found.record))
+        take(found, wanted, coverage.elements[wanted], (files.folder, files.elements), origin)
 
 
 def take(
@@ -235,14 +240,16 @@ def take(
         found.folders.append(folder)
 
 
-def _proven(reach: Reach, record: CollectionRecord) -> NDArray[np.bool_]:
+def _proven(coverage: Coverage, record: CollectionRecord) -> NDArray[np.bool_]:
     """Whether the folder holds each drawer's present vector."""
-    present = reach.elements >= 0
-    current: NDArray[np.bool_] = present & (record.sequences <= reach.horizon)
-    flushed = record.vector_watermark is not None and reach.horizon >= record.vector_watermark
-    if flushed or (record.queue and record.queue[0].sequence <= reach.horizon):
+    present = coverage.elements >= 0
+    current: NDArray[np.bool_] = present & (record.sequences <= coverage.last_applied)
+    flushed = (
+        record.vector_watermark is not None and coverage.last_applied >= record.vector_watermark
+    )
+    if flushed or (record.queue and record.queue[0].sequence <= coverage.last_applied):
         # The queue has all that was done since: these were touched, their vectors were not.
-        current |= present & only_described(record, reach.horizon)
+        current |= present & only_described(record, coverage.last_applied)
     return current
 
 

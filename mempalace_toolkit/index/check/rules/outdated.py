@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mempalace_toolkit.index.evidence.evidence import Evidence
 from mempalace_toolkit.index.evidence.findings import Finding
-from mempalace_toolkit.index.salvage.reach import outdated_operations
+from mempalace_toolkit.index.salvage.coverage import outdated_operations
 
 
 def check_outdated(evidence: Evidence) -> Iterator[Finding]:

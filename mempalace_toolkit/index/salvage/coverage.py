@@ -2,9 +2,9 @@
 
 What is evidence, strongest first. The folder has an element of every drawer that was touched up
 to the VECTOR watermark: it is the one that was flushed there. Or the vector of an operation that
-is still in the queue is in it: it reaches that operation. Or it has the drawer with the highest
-row id of those in it: it was written after that one was added, whatever else it lacks (an index
-from a backup lacks what came later, a damaged map lacks single ones). Labels are given in the
+is still in the queue is in it: it has taken in that operation. Or it has the drawer with the
+highest row id of those in it: it was written after that one was added, whatever else it lacks (an
+index from a backup lacks what came later, a damaged map lacks single ones). Labels are given in the
 order of row ids, so that drawers that were deleted and filed again since then stand out.
 """
 
@@ -26,17 +26,17 @@ _SAME = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """`elements` is the place of each drawer's element, -1 for none; `horizon` the last
+class Coverage:
+    """`elements` is the place of each drawer's element, -1 for none; `last_applied` the last
     operation that the folder is known to contain."""
 
     elements: NDArray[np.int64]
-    horizon: int
+    last_applied: int
 
 
-def reach_of(
+def coverage_of(
     record: CollectionRecord, files: SegmentFiles, live: bool, map_wrong: bool = False
-) -> Reach | None:
+) -> Coverage | None:
     """What the folder holds of the record's drawers; None where nothing can be told.
 
     Where the map is known to be wrong, it is as if the folder had lost it.
@@ -46,7 +46,7 @@ def reach_of(
     if files.elements is None:
         return None
     if files.id_map is None or map_wrong:
-        return _reach_by_rank(record, files.elements)
+        return _coverage_by_rank(record, files.elements)
     labels = labels_of(record, files.id_map.labels)
     places = places_of(files.elements, labels)
     evidence, bound = _queue_evidence(
@@ -57,11 +57,11 @@ def reach_of(
         labels = np.where(np.isin(labels, files.elements.labels.astype(np.int64)), labels, 0)
     complete = live and bound is None and _has_all_flushed(record, labels)
     if watermark is not None and (complete or evidence >= watermark):
-        return Reach(places, watermark)
-    horizon = max(evidence, _last_added(record, labels))
+        return Coverage(places, watermark)
+    last_applied = max(evidence, _last_added(record, labels))
     if bound is not None:
-        horizon = min(horizon, bound)
-    return Reach(np.where(_increasing(labels), places, -1), horizon)
+        last_applied = min(last_applied, bound)
+    return Coverage(np.where(_increasing(labels), places, -1), last_applied)
 
 
 def _has_all_flushed(record: CollectionRecord, labels: NDArray[np.int64]) -> bool:
@@ -166,7 +166,7 @@ def _increasing(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     return kept
 
 
-def _reach_by_rank(record: CollectionRecord, elements: Elements) -> Reach | None:
+def _coverage_by_rank(record: CollectionRecord, elements: Elements) -> Coverage | None:
     """The map of a folder that lost it: drawers in order of row id, elements in order of label.
 
     The folder is either of the watermark, and then no delete may be pending, as the drawers
@@ -180,20 +180,20 @@ def _reach_by_rank(record: CollectionRecord, elements: Elements) -> Reach | None
         return None
     ranked = used[np.argsort(labels[used], kind="stable")]
     by_drawer = dict(zip(record.ids, labels[ranked].tolist(), strict=False))
-    for until in _rank_horizons(record, len(ranked)):
+    for until in _last_applied_by_rank(record, len(ranked)):
         evidence, bound = _queue_evidence(record, elements, by_drawer, until)
         if evidence >= 0 and bound is None:
             places = np.full(len(record.ids), -1, np.int64)
             places[: len(ranked)] = ranked
-            return Reach(places, until)
+            return Coverage(places, until)
     return None
 
 
-def _rank_horizons(record: CollectionRecord, count: int) -> list[int]:
+def _last_applied_by_rank(record: CollectionRecord, count: int) -> list[int]:
     """Up to where the queue may have been followed by a folder of so many drawers."""
-    horizons = []
+    candidates = []
     if count == len(record.ids) and record.queue:
-        horizons.append(record.queue[-1].sequence)
+        candidates.append(record.queue[-1].sequence)
     watermark = record.vector_watermark
     pending = [entry for entry in record.queue if entry.sequence > (watermark or 0)]
     later = record.sequences[count:]
@@ -202,8 +202,8 @@ def _rank_horizons(record: CollectionRecord, count: int) -> list[int]:
         and all(entry.operation != Operation.DELETE for entry in pending)
         and (not len(later) or int(later.min()) > watermark)
     ):
-        horizons.append(watermark)
-    return horizons
+        candidates.append(watermark)
+    return candidates
 
 
 def indexed_drawers(record: CollectionRecord) -> NDArray[np.bool_]:
@@ -214,12 +214,12 @@ def indexed_drawers(record: CollectionRecord) -> NDArray[np.bool_]:
     return (record.sequences <= watermark) | only_described(record, watermark)
 
 
-def only_described(record: CollectionRecord, horizon: int) -> NDArray[np.bool_]:
-    """Drawers whose operations after `horizon` are all in the queue and all without a vector."""
+def only_described(record: CollectionRecord, last_applied: int) -> NDArray[np.bool_]:
+    """Drawers whose operations after `last_applied` are all queued and all without a vector."""
     last: dict[str, int] = {}
     changed: set[str] = set()
     for entry in record.queue:
-        if entry.sequence > horizon:
+        if entry.sequence > last_applied:
             last[entry.id] = entry.sequence
             if entry.vector is not None or entry.operation != Operation.UPDATE:
                 changed.add(entry.id)

@@ -10,7 +10,7 @@ import pytest
 from mempalace_toolkit.chroma.records import CollectionRecord, QueueEntry
 from mempalace_toolkit.chroma.segment.files import Elements, IdMap, SegmentFiles
 from mempalace_toolkit.chroma.settings import IndexSettings
-from mempalace_toolkit.index.salvage.reach import reach_of
+from mempalace_toolkit.index.salvage.coverage import coverage_of
 
 UPDATE, UPSERT, DELETE = 1, 2, 3
 
@@ -65,7 +65,7 @@ def folder(labels: str, with_map: bool = True) -> SegmentFiles:
 
 
 @pytest.mark.parametrize(
-    ("case", "drawers", "watermark", "queue", "held", "horizon", "places"),
+    ("case", "drawers", "watermark", "queue", "held", "last_applied", "places"),
     [
         ("all that was flushed is there", "a:1 b:2 c:3", 3, (), "a b c", 3, [0, 1, 2]),
         ("a tail is in the queue", "a:1 b:2 c:3", 2, ((3, UPSERT, "c"),), "a b", 2, [0, 1, -1]),
@@ -100,12 +100,12 @@ def test_a_folder_is_known_to_follow_up_to(
     watermark: int | None,
     queue: tuple[tuple[int, int, str], ...],
     held: str,
-    horizon: int,
+    last_applied: int,
     places: list[int],
 ) -> None:
-    reach = reach_of(record(drawers, watermark, queue), folder(held), live=True)
-    assert reach is not None
-    assert (reach.horizon, reach.elements.tolist()) == (horizon, places), case
+    coverage = coverage_of(record(drawers, watermark, queue), folder(held), live=True)
+    assert coverage is not None
+    assert (coverage.last_applied, coverage.elements.tolist()) == (last_applied, places), case
 
 
 @pytest.mark.parametrize(
@@ -150,5 +150,7 @@ def test_a_lost_map_is_rewritten_by_rank_where_all_agrees(
     held: str,
     places: list[int] | None,
 ) -> None:
-    reach = reach_of(record(drawers, watermark, queue), folder(held, with_map=False), live=True)
-    assert (reach.elements.tolist() if reach else None) == places, case
+    coverage = coverage_of(
+        record(drawers, watermark, queue), folder(held, with_map=False), live=True
+    )
+    assert (coverage.elements.tolist() if coverage else None) == places, case
