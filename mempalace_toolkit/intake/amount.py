@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from mempalace_toolkit.intake.plan import SessionPlan, cuts_to_write
+from mempalace_toolkit.intake.page_changes import cuts_to_write
+from mempalace_toolkit.intake.session_plan import SessionPlan
 from mempalace_toolkit.sessions.model import Turn, TurnCount
 from mempalace_toolkit.transcripts.render import page_lengths, split_exchanges
 

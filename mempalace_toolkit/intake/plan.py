@@ -2,100 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
-from typing import Literal
 
 from mempalace_toolkit.intake.held_pages import Held, holds_all, read_held
-from mempalace_toolkit.intake.kept_turns import Merged, Reading, first_held, merge, told_reasons
+from mempalace_toolkit.intake.kept_turns import Merged, Reading, first_held, merge
+from mempalace_toolkit.intake.session_plan import UNDECIDED, UNSETTLED_MS, Action, SessionPlan
 from mempalace_toolkit.ledger.records import RecordedPage, RecordedSession
 from mempalace_toolkit.sessions.model import (
     READER_VERSIONS,
     Role,
     Session,
     SessionRef,
-    StoreFinding,
     Turn,
     TurnCount,
 )
 from mempalace_toolkit.transcripts.render import (
     Cut,
-    Page,
-    PageHeader,
     cut_talk,
-    page_name,
-    render_page,
     session_digest,
 )
-
-Action = Literal["new", "grown", "rewritten", "withdrawn", "unchanged", "skipped"]
-
-UNDECIDED = "-"
-"""The wing of a session that was passed by unread: it has none yet."""
-
-UNSETTLED_MS = 24 * 3600 * 1000
-"""How long after its last activity a session is read again whatever its change key says: a
-message that is still streaming reaches the store without moving the session's time."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionPlan:
-    """What becomes of one session, and the record to keep of it.
-
-    `cuts` are its own turns page by page. `pages` are those it should have in the spool, of
-    which `lost` are not there as they should be, and `sealed` are left alone, because what
-    they say can be told from nowhere. `known` tells that nothing about it is to be recorded.
-    `adopted` are those of `pages` that the palace holds and a lost ledger knew.
-    `counted` is all that is known of the turns of one that was only counted.
-    `withdrawn` are the reasons for which turns leave, one a turn, off `withdrawn_pages` pages.
-    """
-
-    action: Action
-    record: RecordedSession
-    cuts: tuple[Cut, ...] = ()
-    pages: tuple[RecordedPage, ...] = ()
-    lost: frozenset[str] = frozenset()
-    sealed: frozenset[str] = frozenset()
-    known: bool = False
-    adopted: tuple[RecordedPage, ...] = ()
-    withdrawn: tuple[str, ...] = ()
-    withdrawn_pages: int = 0
-    counted: TurnCount | None = None
-
-    @property
-    def reason(self) -> str:
-        """Why talk of it leaves, or why it is skipped; empty otherwise."""
-        return told_reasons(self.withdrawn) if self.withdrawn else self.record.skipped
-
-    def findings(self, source: str) -> tuple[StoreFinding, ...]:
-        """What a person should know of talk that stays though the store, `source`, lost it."""
-        told = []
-        if self.record.kept:
-            told.append(("turns_kept", f"{self.record.kept} turn(s) {_KEPT}"))
-        if self.sealed:
-            told.append(("pages_kept", f"{len(self.sealed)} page(s) {_SEALED}"))
-        return tuple(StoreFinding(kind, text, source, self.record.id) for kind, text in told)
-
-
-_KEPT = (
-    "that were taken before are missing from the store, and nothing there marks them as undone:"
-    " they stay in the palace; if the store was damaged or replaced, restore it from its backup"
-)
-_SEALED = (
-    "stay in the palace as they are, because neither the spool nor the store has their text any"
-    " more; if the store was damaged or replaced, restore it from its backup"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class PageChanges:
-    """Pages to write, each with its record, and paths of pages to retire."""
-
-    write: tuple[tuple[Page, RecordedPage], ...] = ()
-    retire: tuple[str, ...] = ()
 
 
 def label_of(ref: SessionRef) -> str:
@@ -200,45 +127,6 @@ def count_session(ref: SessionRef, count: TurnCount, wing: str, now_ms: int) -> 
     return SessionPlan("skipped" if record.skipped else "new", record, counted=count)
 
 
-def plan_pages(plan: SessionPlan) -> PageChanges:
-    """Which pages of the session are to be written, and which the palace must lose."""
-    record = plan.record
-    header = PageHeader(record.id, record.directory, record.label)
-    write = []
-    for path, number, cut in cuts_to_write(plan):
-        page = render_page(header, number, cut)
-        write.append((page, _recorded_page(page, path, record)))
-    stay = {path for path, _, _ in _placed(plan)}
-    gone = (p.path for p in plan.pages if p.path not in plan.sealed and p.path not in stay)
-    return PageChanges(tuple(write), tuple(dict.fromkeys(gone)))
-
-
-def cuts_to_write(plan: SessionPlan) -> Iterator[tuple[str, int, Cut]]:
-    """Path, number and content of each page that is new, changed or lost."""
-    before = {page.path: page for page in plan.pages if page.path not in plan.sealed}
-    for path, number, cut in _placed(plan):
-        old = before.get(path)
-        if old is None or old.digest != cut.digest or path in plan.lost:
-            yield path, number, cut
-
-
-def _placed(plan: SessionPlan) -> Iterator[tuple[str, int, Cut]]:
-    """Each page's path and number; those of sealed pages are taken."""
-    record = plan.record
-    if record.skipped:
-        return
-    folder = f"{record.label}/{record.wing}"
-    cuts = iter(plan.cuts)
-    cut = next(cuts, None)
-    for number in count(1):
-        if cut is None:
-            return
-        path = f"{folder}/{page_name(record.label, record.id, number)}"
-        if path not in plan.sealed:
-            yield path, number, cut
-            cut = next(cuts, None)
-
-
 def _own_start(session: Session) -> int:
     """Where a session's own turns begin: an answer of its own keeps the copied question."""
     start = session.copied
@@ -297,15 +185,3 @@ def _action(
     ):
         return "grown"
     return "rewritten"
-
-
-def _recorded_page(page: Page, path: str, record: RecordedSession) -> RecordedPage:
-    return RecordedPage(
-        path=path,
-        agent=record.agent,
-        session=record.id,
-        folder=path.rpartition("/")[0],
-        number=page.number,
-        digest=page.digest,
-        mtime_ms=page.mtime_ms,
-    )

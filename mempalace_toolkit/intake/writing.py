@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mempalace_toolkit.files.private import private_folder
-from mempalace_toolkit.intake.plan import SessionPlan, plan_pages
+from mempalace_toolkit.intake.page_changes import plan_pages
+from mempalace_toolkit.intake.session_plan import SessionPlan
 from mempalace_toolkit.ledger.records import Ledger, RecordedPage, RecordedSession
 from mempalace_toolkit.transcripts import spool as files
 

@@ -1,45 +1,24 @@
-"""The only caller of MemPalace: which one, its version, and its commands in a child process.
+"""Calls MemPalace's commands, in children; nothing else in the project does.
 
 A child that exits, dies by a signal or stands still is a result, not an exception.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
-import re
-import selectors
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
-from mempalace_toolkit.errors import ConfigurationError, MempalaceError
-
-LEAST_VERSION = (3, 11)
+from mempalace_toolkit.mining.program import MempalaceCommand
+from mempalace_toolkit.mining.watched_child import ChildSetting, WatchedChild
 
 OWN_PYTHON = (sys.executable, "-P")
 """Our interpreter, without the current folder on its path: a `json.py` in a home is no module."""
-
-_SETTLED = {"ANONYMIZED_TELEMETRY": "False", "PYTHONUNBUFFERED": "1"}
-# Forwarded to a server, a mine would wait for the palace where we hold that for it.
-_FORWARD = "MEMPALACE_HUB_FORWARD"
-_FILED_LINE = re.compile(rb"^  [+=] \[", re.MULTILINE)
-_CAUSE_LINE = re.compile(r"^mempalace: (.{1,300})", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class MempalaceCommand:
-    """How MemPalace is called. `program` is None for the one in our own environment."""
-
-    program: str | None
-    version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,66 +72,6 @@ class JobResult:
         return f"failed with exit status {self.code}" + (f": {self.cause}" if self.cause else "")
 
 
-@dataclass(frozen=True, slots=True)
-class ChildSetting:
-    """What a child runs in. `stall_seconds` without output and without a change in the palace
-    folder end it; `lock` is inherited, so that the palace stays held until the child is gone.
-    `vectors` is where vectors that were made ahead are kept. `through_server` has MemPalace send
-    the calls to its server, which holds the palace.
-    """
-
-    palace: Path
-    environment: Mapping[str, str]
-    log: IO[bytes]
-    lock: int
-    stall_seconds: float
-    on_page: Callable[[int], None]
-    vectors: Path | None = None
-    through_server: bool = False
-
-
-def find_mempalace(program: str | None) -> MempalaceCommand:
-    """The MemPalace to use: the configured program, or the one installed with the toolkit.
-
-    Raises MempalaceError where it is missing, does not answer, or is too old.
-    """
-    version = _own_version() if program is None else _asked_version(program)
-    numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:2])
-    if numbers < LEAST_VERSION:
-        least = ".".join(map(str, LEAST_VERSION))
-        raise MempalaceError(
-            f"MemPalace {version} is too old: {least} or later is needed",
-            "upgrade it: pip install --upgrade mempalace",
-        )
-    return MempalaceCommand(program, version)
-
-
-def _own_version() -> str:
-    try:
-        return importlib.metadata.version("mempalace")
-    except importlib.metadata.PackageNotFoundError as error:
-        raise MempalaceError(
-            "MemPalace is not installed beside the toolkit",
-            f"{sys.executable} -m pip install 'mempalace>=3.11'",
-        ) from error
-
-
-def _asked_version(program: str) -> str:
-    hint = "correct `mempalace = …` in the configuration, or remove it to use the toolkit's own"
-    try:
-        answer = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, timeout=60, check=True
-        )
-    except FileNotFoundError as error:
-        raise ConfigurationError(f"there is no MemPalace at {program}", hint) from error
-    except (OSError, subprocess.SubprocessError) as error:
-        raise MempalaceError(f"{program} --version does not answer: {error}", hint) from error
-    found = re.search(r"\d+\.\d+[\w.]*", answer.stdout)
-    if not found:
-        raise MempalaceError(f"{program} --version names no version", hint)
-    return found[0]
-
-
 def run_jobs(
     command: MempalaceCommand, jobs: Sequence[MempalaceJob], setting: ChildSetting
 ) -> list[JobResult]:
@@ -167,7 +86,7 @@ def run_jobs(
             results.append(JobResult(job, None))
             continue
         argv = [command.program, *job.arguments(setting.palace)]
-        child = _Child(argv, b"", setting)
+        child = WatchedChild(argv, b"", setting)
         code, hung = child.watch()
         results.append(JobResult(job, code, hung, child.cause()))
     return results
@@ -181,7 +100,7 @@ def _run_batch(jobs: Sequence[MempalaceJob], setting: ChildSetting) -> list[JobR
     calls = [{"arguments": job.arguments(setting.palace), "pages": job.pages} for job in jobs]
     task = json.dumps(calls).encode()
     try:
-        child = _Child(argv, task, setting, (writer,))
+        child = WatchedChild(argv, task, setting, (writer,))
     finally:
         os.close(writer)
     with os.fdopen(reader, "rb") as lines:
@@ -197,93 +116,3 @@ def _run_batch(jobs: Sequence[MempalaceJob], setting: ChildSetting) -> list[JobR
             JobResult(job, code or 1, hung, child.cause()) if first else JobResult(job, None)
         )
     return results
-
-
-class _Child:
-    """A running child: its output goes to the log; standing still ends it."""
-
-    def __init__(
-        self, argv: list[str], task: bytes, setting: ChildSetting, keep: tuple[int, ...] = ()
-    ) -> None:
-        self._setting = setting
-        self._tail = b""
-        forwarded = "1" if setting.through_server else "0"
-        try:
-            self._process = subprocess.Popen(
-                argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env={**setting.environment, **_SETTLED, _FORWARD: forwarded},
-                pass_fds=(setting.lock, *keep),
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise MempalaceError(
-                f"{argv[0]} cannot be started: {error.strerror}", "install MemPalace again"
-            ) from error
-        with suppress(BrokenPipeError), self._process.stdin:  # type: ignore[union-attr]
-            self._process.stdin.write(task)  # type: ignore[union-attr]
-
-    def watch(self) -> tuple[int, bool]:
-        """Wait for the end: the exit status, and whether it had to be ended for standing still."""
-        output = self._process.stdout
-        assert output is not None
-        hung = False
-        moved, state = time.monotonic(), _folder_state(self._setting.palace)
-        try:
-            with selectors.DefaultSelector() as selector:
-                selector.register(output, selectors.EVENT_READ)
-                while True:
-                    if selector.select(timeout=min(5.0, self._setting.stall_seconds)):
-                        chunk = os.read(output.fileno(), 65536)
-                        if not chunk:
-                            break
-                        self._take(chunk)
-                        moved = time.monotonic()
-                    elif (now := _folder_state(self._setting.palace)) != state:
-                        moved, state = time.monotonic(), now
-                    elif time.monotonic() - moved > self._setting.stall_seconds:
-                        hung = True
-                        self._end()
-                        break
-            return self._process.wait(), hung
-        finally:
-            self._end()
-            output.close()
-
-    def cause(self) -> str:
-        """MemPalace's last own error line."""
-        found = _CAUSE_LINE.findall(self._tail.decode("utf-8", "replace"))
-        return found[-1].strip() if found else ""
-
-    def _take(self, chunk: bytes) -> None:
-        self._setting.log.write(chunk)
-        self._setting.log.flush()
-        self._tail = (self._tail + chunk)[-4000:]
-        if filed := len(_FILED_LINE.findall(chunk)):
-            self._setting.on_page(filed)
-
-    def _end(self) -> None:
-        """End the child and what it started: asked first, then killed.
-
-        What it started and left holds the lock as long as it lives, so it goes too.
-        """
-        if self._process.poll() is not None:
-            return
-        for number, patience in ((signal.SIGTERM, 10.0), (signal.SIGKILL, None)):
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(patience)
-
-
-def _folder_state(folder: Path) -> list[tuple[str, int, int]]:
-    """Names, sizes and times of the files in a palace: it differs while one is written."""
-    state = []
-    for root, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                status = os.stat(os.path.join(root, name))  # noqa: PTH116, PTH118
-                state.append((name, status.st_size, status.st_mtime_ns))
-    return sorted(state)

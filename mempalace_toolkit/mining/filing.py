@@ -9,13 +9,9 @@ from typing import Literal
 
 from mempalace_toolkit.chroma.contents import mined_pages, page_totals
 from mempalace_toolkit.ledger.records import Ledger
-from mempalace_toolkit.mining.command import (
-    ChildSetting,
-    JobResult,
-    MempalaceCommand,
-    MempalaceJob,
-    run_jobs,
-)
+from mempalace_toolkit.mining.command import JobResult, MempalaceJob, run_jobs
+from mempalace_toolkit.mining.program import MempalaceCommand
+from mempalace_toolkit.mining.watched_child import ChildSetting
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.transcripts import spool as files
 from mempalace_toolkit.transcripts.render import GENERATION_MS, MOST_GENERATIONS

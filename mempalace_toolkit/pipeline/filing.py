@@ -9,7 +9,7 @@ from mempalace_toolkit.errors import MempalaceError, PalaceBusyError, ToolkitErr
 from mempalace_toolkit.files.private import disk_full, no_room
 from mempalace_toolkit.intake.missing_pages import clear_unrecorded
 from mempalace_toolkit.ledger.records import Ledger
-from mempalace_toolkit.mining.command import ChildSetting, JobResult, find_mempalace
+from mempalace_toolkit.mining.command import JobResult
 from mempalace_toolkit.mining.filing import (
     Filing,
     folder_of,
@@ -18,7 +18,9 @@ from mempalace_toolkit.mining.filing import (
     mine_folders,
     show_orphans_again,
 )
+from mempalace_toolkit.mining.program import find_mempalace
 from mempalace_toolkit.mining.retire import drop_retired
+from mempalace_toolkit.mining.watched_child import ChildSetting
 from mempalace_toolkit.model.ensure import ensure
 from mempalace_toolkit.palace.toolkit_lock import mempalace_holder
 from mempalace_toolkit.pipeline.ahead import embed_ahead, vectors_folder

@@ -16,8 +16,8 @@ from mempalace_toolkit.index.check.report import IndexReport, check_index
 from mempalace_toolkit.index.repair.heal import plan_without_a_person
 from mempalace_toolkit.intake.amount import Amount, amount_of_files
 from mempalace_toolkit.ledger.records import Ledger
-from mempalace_toolkit.mining.command import find_mempalace
 from mempalace_toolkit.mining.filing import key_of
+from mempalace_toolkit.mining.program import find_mempalace
 from mempalace_toolkit.model.location import status
 from mempalace_toolkit.palace.server import server_of
 from mempalace_toolkit.palace.toolkit_lock import busy_palace, held_by, palace_holder

@@ -6,8 +6,8 @@ import dataclasses
 
 from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
 from mempalace_toolkit.intake.missing_pages import give_times_back, lost_pages
-from mempalace_toolkit.intake.plan import Action, SessionPlan
 from mempalace_toolkit.intake.selection import SUBAGENT, Scope, plan_sessions
+from mempalace_toolkit.intake.session_plan import Action, SessionPlan
 from mempalace_toolkit.intake.writing import PageWriter
 from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.mining.filing import key_of

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # numpy and the index checks take longer to load than a short
     from mempalace_toolkit.index.check.report import IndexReport
     from mempalace_toolkit.index.quarantine.folders import Quarantined
     from mempalace_toolkit.index.repair.result import RepairResult
-    from mempalace_toolkit.intake.plan import Action, SessionPlan
+    from mempalace_toolkit.intake.session_plan import Action, SessionPlan
     from mempalace_toolkit.report.outlook import Outlook
     from mempalace_toolkit.sessions.model import StoreFinding
 

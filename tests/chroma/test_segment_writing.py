@@ -25,7 +25,7 @@ from mempalace_toolkit.index.graph.parallel import GraphTask, build_graph, store
 from mempalace_toolkit.index.repair import build as rebuild
 from mempalace_toolkit.index.repair.apply import repair_palace
 from mempalace_toolkit.index.repair.plan import plan_repair
-from mempalace_toolkit.index.salvage.salvage import Salvage
+from mempalace_toolkit.index.salvage.salvaged import Salvage
 from mempalace_toolkit.index.workers.run import ChildTask, run_child
 from tests.palaces.fixtures import Copy
 from tests.palaces.making import DRAWERS, SHAPES, drawer, truth

@@ -17,7 +17,8 @@ from mempalace_toolkit.chroma.records import read_records
 from mempalace_toolkit.chroma.segment.files import read_segment
 from mempalace_toolkit.errors import MempalaceError, ModelError
 from mempalace_toolkit.index.repair.prove import prove_collection
-from mempalace_toolkit.index.salvage.salvage import Salvage, salvage
+from mempalace_toolkit.index.salvage.salvage import salvage
+from mempalace_toolkit.index.salvage.salvaged import Salvage
 from mempalace_toolkit.index.workers.embedding import Embedder, palace_embedder
 from mempalace_toolkit.index.workers.run import ChildTask, run_child
 from mempalace_toolkit.model.verify import read_reference

@@ -10,7 +10,7 @@ from mempalace_toolkit.chroma.settings import IndexSettings
 from mempalace_toolkit.index.evidence.findings import Finding
 from mempalace_toolkit.index.repair.plan import to_add
 from mempalace_toolkit.index.repair.prove import Proof
-from mempalace_toolkit.index.salvage.salvage import Origin, Salvage
+from mempalace_toolkit.index.salvage.salvaged import Origin, Salvage
 
 
 def salvaged(

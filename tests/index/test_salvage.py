@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from mempalace_toolkit.chroma.records import CollectionRecord, read_records
-from mempalace_toolkit.index.salvage.salvage import Origin, Salvage, salvage
+from mempalace_toolkit.index.salvage.salvage import salvage
+from mempalace_toolkit.index.salvage.salvaged import Origin, Salvage
 from mempalace_toolkit.palace.location import PalaceLocation
 from tests.palaces import damages_files as files
 from tests.palaces import damages_values as values

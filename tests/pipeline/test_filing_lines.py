@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mempalace_toolkit.intake.plan import Action
+from mempalace_toolkit.intake.session_plan import Action
 from mempalace_toolkit.mining.command import JobResult, MempalaceJob
 from mempalace_toolkit.pipeline.filing import _wing_lines
 from mempalace_toolkit.report.values import SessionLine, WingLine

@@ -16,15 +16,14 @@ from mempalace_toolkit.errors import DamageLeftError
 from mempalace_toolkit.files.private import write_undone
 from mempalace_toolkit.index.check.database.drawers import WRONG_VALUE
 from mempalace_toolkit.index.check.database.small_tables import SEGMENT_TYPES
-from mempalace_toolkit.index.recovery.mending import Folders, Tables, mended_tables
-from mempalace_toolkit.index.recovery.mending_drawers import (
-    Drawers,
-    Value,
-    mended_drawers,
-    name_sources,
-)
+from mempalace_toolkit.index.recovery.mending import mended_tables
+from mempalace_toolkit.index.recovery.mending_drawers import mended_drawers
 from mempalace_toolkit.index.recovery.mending_lost import give_rows_back
 from mempalace_toolkit.index.recovery.mending_queue import mended_queue
+from mempalace_toolkit.index.recovery.mending_rows import Drawers, Value
+from mempalace_toolkit.index.recovery.mending_segments import Folders
+from mempalace_toolkit.index.recovery.mending_sources import name_sources
+from mempalace_toolkit.index.recovery.mending_tables import Tables
 from mempalace_toolkit.index.recovery.plan import SLACK_BYTES, DatabasePlan, index_bytes
 from mempalace_toolkit.index.recovery.rebuild import empty_database, index_words, sync_database
 from mempalace_toolkit.palace.location import PalaceLocation

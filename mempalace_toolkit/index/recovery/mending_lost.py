@@ -12,8 +12,10 @@ from bisect import bisect_left
 from itertools import pairwise
 
 from mempalace_toolkit.chroma.tables import DOCUMENT
-from mempalace_toolkit.index.recovery.mending import Folders, Tables
-from mempalace_toolkit.index.recovery.mending_drawers import Drawers, last_operations
+from mempalace_toolkit.index.recovery.mending_drawers import last_operations
+from mempalace_toolkit.index.recovery.mending_rows import Drawers
+from mempalace_toolkit.index.recovery.mending_segments import Folders
+from mempalace_toolkit.index.recovery.mending_tables import Tables
 
 
 def give_rows_back(

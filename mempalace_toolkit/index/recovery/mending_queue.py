@@ -7,7 +7,7 @@ import sqlite3
 
 from mempalace_toolkit.chroma.operations import Operation
 from mempalace_toolkit.index.check.database.queue import FORMS, READABLE_TIME, TOPIC
-from mempalace_toolkit.index.recovery.mending import Tables
+from mempalace_toolkit.index.recovery.mending_tables import Tables
 
 
 def mended_queue(

@@ -17,7 +17,7 @@ from mempalace_toolkit.chroma.segment.files import read_segment
 from mempalace_toolkit.errors import MempalaceError
 from mempalace_toolkit.index.graph.parallel import can_build, cores
 from mempalace_toolkit.index.repair.plan import SCRATCH_PREFIX
-from mempalace_toolkit.index.salvage.salvage import Salvage
+from mempalace_toolkit.index.salvage.salvaged import Salvage
 from mempalace_toolkit.index.workers.run import ChildTask, run_child
 from mempalace_toolkit.palace.location import PalaceLocation
 

@@ -11,7 +11,8 @@ from mempalace_toolkit.chroma.records import read_documents
 from mempalace_toolkit.index.repair.work import Work
 from mempalace_toolkit.index.salvage.alignment import FIRST_ROUND, Alignment, align
 from mempalace_toolkit.index.salvage.row_order import InferredOrder
-from mempalace_toolkit.index.salvage.salvage import Origin, take
+from mempalace_toolkit.index.salvage.salvage import take
+from mempalace_toolkit.index.salvage.salvaged import Origin
 
 _LATEST = 8
 

@@ -20,7 +20,8 @@ from mempalace_toolkit.index.recovery.mended_database import plan_mending
 from mempalace_toolkit.index.recovery.plan import DatabasePlan, plan_database
 from mempalace_toolkit.index.repair.plan_values import CollectionPlan, RepairPlan
 from mempalace_toolkit.index.repair.replacement import unfinished
-from mempalace_toolkit.index.salvage.salvage import Origin, Salvage, salvage
+from mempalace_toolkit.index.salvage.salvage import salvage
+from mempalace_toolkit.index.salvage.salvaged import Origin, Salvage
 from mempalace_toolkit.palace.location import PalaceLocation
 
 SCRATCH_PREFIX = ".mempalace-toolkit-rebuild-"

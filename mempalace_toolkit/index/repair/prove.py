@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mempalace_toolkit.errors import MempalaceError
 from mempalace_toolkit.index.repair.build import stream
-from mempalace_toolkit.index.salvage.salvage import Origin, Salvage
+from mempalace_toolkit.index.salvage.salvaged import Origin, Salvage
 from mempalace_toolkit.index.workers.run import ChildTask, run_child
 from mempalace_toolkit.palace.location import PalaceLocation
 

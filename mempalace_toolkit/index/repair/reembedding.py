@@ -11,7 +11,7 @@ from mempalace_toolkit.chroma.records import read_documents
 from mempalace_toolkit.errors import ModelError, OtherTextsError
 from mempalace_toolkit.index.repair.plan_values import RepairPlan
 from mempalace_toolkit.index.repair.work import Sample, Work
-from mempalace_toolkit.index.salvage.salvage import Origin
+from mempalace_toolkit.index.salvage.salvaged import Origin
 from mempalace_toolkit.index.workers.embedding import Embed
 
 ALIKE = 0.999

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mempalace_toolkit.index.evidence.folders import segment_path
 from mempalace_toolkit.index.repair.plan_values import CollectionPlan
 from mempalace_toolkit.index.repair.prove import Proof
-from mempalace_toolkit.index.salvage.salvage import Salvage
+from mempalace_toolkit.index.salvage.salvaged import Salvage
 from mempalace_toolkit.index.workers.embedding import Embed
 from mempalace_toolkit.palace.location import PalaceLocation
 
