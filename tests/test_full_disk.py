@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mempalace_toolkit.children import settled
 from mempalace_toolkit.errors import MempalaceError, WriteUndoneError
 from mempalace_toolkit.files.private import told_as_full
-from mempalace_toolkit.index.workers.prefork import settled
 from mempalace_toolkit.mining import ahead
 from tests.conftest import Answer, Sandbox
 from tests.test_whole_job import put_opencode
@@ -148,7 +148,7 @@ def test_the_child_that_embeds_in_advance_sends_nothing_to_a_hub(
     program = tmp_path / "python"
     program.write_text('#!/bin/sh\ncat >/dev/null\necho "hub: $MEMPALACE_HUB_FORWARD"\n')
     program.chmod(0o755)
-    monkeypatch.setattr(ahead, "OWN_PYTHON", (str(program),))
+    monkeypatch.setattr(ahead, "own_command", lambda *_: [str(program)])
     log = io.BytesIO()
     told = {"MEMPALACE_HUB_FORWARD": "1", "PATH": "/bin:/usr/bin"}
     nothing = (lambda _: None, lambda _: None)

@@ -38,7 +38,7 @@ LAYERS = (
     {"transcripts", "history", "connect"},
     {"palace", "sessions", "model"},
     {"sqlite", "log", "config"},
-    {"files", "longest_run"},
+    {"files", "longest_run", "children"},
     {"errors"},
 )
 ROOMS = frozenset().union(*LAYERS)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from mempalace_toolkit.mining.command import OWN_PYTHON
+from mempalace_toolkit.children import CHILD_FOLDER, own_command, settled
 
 _MARK = b"@vectors "
 
@@ -41,18 +41,14 @@ def embed_pages(setting: AheadSetting) -> bool:
 
     Nothing depends on it: what has no vector is embedded while it is mined.
     """
-    settled = {
-        "ANONYMIZED_TELEMETRY": "False",
-        "PYTHONUNBUFFERED": "1",
-        "MEMPALACE_HUB_FORWARD": "0",
-    }
     try:
         child = subprocess.Popen(
-            [*OWN_PYTHON, "-m", "mempalace_toolkit.mining.child_vectors"],
+            own_command("mining.child_vectors"),
+            cwd=CHILD_FOLDER,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**setting.environment, **settled},
+            env=settled(setting.environment),
             start_new_session=True,
         )
     except OSError as error:

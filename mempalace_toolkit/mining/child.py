@@ -10,7 +10,6 @@ process alone; the results written until then stand.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import json
 import os
@@ -22,13 +21,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mempalace_toolkit.children import end_with_parent
+
 if TYPE_CHECKING:
     from mempalace_toolkit.mining.kept_forward import Tally
 
 
 def main() -> None:
     """Run every argument list, whatever becomes of the ones before it."""
-    end_with_parent()
+    end_with_parent(signal.SIGTERM)
     results, vectors = int(sys.argv[1]), sys.argv[2]
     calls: list[dict[str, list[str]]] = json.load(sys.stdin)
     run = importlib.import_module("mempalace.cli").main
@@ -94,13 +95,6 @@ def _take_vectors(folder: Path) -> Tally | None:
     except Exception:
         traceback.print_exc()
         return None
-
-
-def end_with_parent() -> None:
-    """Have Linux end this process when its parent dies, so that no mine is left alone."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from mempalace.convo_miner import MIN_CHUNK_SIZE, chunk_exchanges
 from mempalace.embedding import get_embedding_function
 from mempalace.normalize import normalize_conversations
 
-from mempalace_toolkit.mining.child import end_with_parent
+from mempalace_toolkit.children import end_with_parent
 from mempalace_toolkit.mining.embedder_identity import identity_of, is_plain
 from mempalace_toolkit.mining.kept_vectors import KeptVectors, VectorWriter, digest_of, forget
 from mempalace_toolkit.model.encode import Encoder
@@ -49,7 +50,7 @@ SAMPLES = (
 
 def main() -> None:
     """Embed what is not kept yet."""
-    end_with_parent()
+    end_with_parent(signal.SIGTERM)
     os.nice(NICE)
     task = json.load(sys.stdin)
     model = model_folder(Path.home())

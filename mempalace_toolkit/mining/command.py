@@ -8,17 +8,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from mempalace_toolkit.children import CHILD_FOLDER, own_command
 from mempalace_toolkit.mining.program import MempalaceCommand
 from mempalace_toolkit.mining.watched_child import ChildSetting, WatchedChild
-
-OWN_PYTHON = (sys.executable, "-P")
-"""Our interpreter, without the current folder on its path: a `json.py` in a home is no module."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +93,11 @@ def _run_batch(jobs: Sequence[MempalaceJob], setting: ChildSetting) -> list[JobR
     """All calls in one child; the call that was under way when it died is the crashed one."""
     reader, writer = os.pipe()
     vectors = str(setting.vectors or "")
-    argv = [*OWN_PYTHON, "-m", "mempalace_toolkit.mining.child", str(writer), vectors]
+    argv = own_command("mining.child", str(writer), vectors)
     calls = [{"arguments": job.arguments(setting.palace), "pages": job.pages} for job in jobs]
     task = json.dumps(calls).encode()
     try:
-        child = WatchedChild(argv, task, setting, (writer,))
+        child = WatchedChild(argv, task, setting, (writer,), CHILD_FOLDER)
     finally:
         os.close(writer)
     with os.fdopen(reader, "rb") as lines:

@@ -14,18 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from mempalace_toolkit.children import settled
 from mempalace_toolkit.errors import MempalaceError
 
-_SETTLED = {"ANONYMIZED_TELEMETRY": "False", "PYTHONUNBUFFERED": "1"}
-
-
-# Forwarded to a server, a mine would wait for the palace where we hold that for it.
-_FORWARD = "MEMPALACE_HUB_FORWARD"
-
-
 _FILED_LINE = re.compile(rb"^  [+=] \[", re.MULTILINE)
-
-
 _CAUSE_LINE = re.compile(r"^mempalace: (.{1,300})", re.MULTILINE)
 
 
@@ -51,18 +43,23 @@ class WatchedChild:
     """A running child: its output goes to the log; standing still ends it."""
 
     def __init__(
-        self, argv: list[str], task: bytes, setting: ChildSetting, keep: tuple[int, ...] = ()
+        self,
+        argv: list[str],
+        task: bytes,
+        setting: ChildSetting,
+        keep: tuple[int, ...] = (),
+        folder: Path | None = None,
     ) -> None:
         self._setting = setting
         self._tail = b""
-        forwarded = "1" if setting.through_server else "0"
         try:
             self._process = subprocess.Popen(
                 argv,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**setting.environment, **_SETTLED, _FORWARD: forwarded},
+                cwd=folder,
+                env=settled(setting.environment, forwarded=setting.through_server),
                 pass_fds=(setting.lock, *keep),
                 start_new_session=True,
             )

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from mempalace_toolkit.children import CHILD_FOLDER, own_command
 from mempalace_toolkit.errors import ModelError, ToolkitError, WriteUndoneError
 
 LIMIT_SECONDS = 600
-_PACKAGES = Path(__file__).parents[2]
 
 
 def build(weights: Path, model: Path) -> None:
@@ -30,11 +30,10 @@ def verify(folder: Path) -> None:
 
 
 def _call(*arguments: str) -> None:
-    # -m puts the working directory first on the path: the one this package was found in.
-    command = [sys.executable, "-P", "-m", __name__, *arguments]
+    command = own_command("model.worker", *arguments)
     try:
         done = subprocess.run(
-            command, cwd=_PACKAGES, capture_output=True, text=True, timeout=LIMIT_SECONDS
+            command, cwd=CHILD_FOLDER, capture_output=True, text=True, timeout=LIMIT_SECONDS
         )
     except subprocess.TimeoutExpired as expired:
         raise ModelError(f"{arguments[0]} took over {LIMIT_SECONDS} s") from expired

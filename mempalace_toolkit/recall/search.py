@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mempalace_toolkit.children import CHILD_FOLDER, own_command, settled
 from mempalace_toolkit.errors import MempalaceError, NoPalaceError
 from mempalace_toolkit.palace.location import PalaceLocation
 
@@ -105,14 +105,14 @@ def _ask(
         "results": question.results,
         "reader": reader,
     }
-    argv = [sys.executable, "-P", "-m", "mempalace_toolkit.recall.child_search"]
     try:
         ended = subprocess.run(
-            argv,
+            own_command("recall.child_search"),
+            cwd=CHILD_FOLDER,
             input=json.dumps(asked).encode(),
             capture_output=True,
             timeout=SEARCH_SECONDS,
-            env={**environment, "MEMPALACE_HUB_FORWARD": "0", **_MEMORY_USED_AGAIN},
+            env={**settled(environment), **_MEMORY_USED_AGAIN},
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise MempalaceError(f"MemPalace's search could not be run: {error}", _CHECK) from error

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from typing import Annotated
 
 import typer
 
+from mempalace_toolkit.children import own_command
 from mempalace_toolkit.cli.context.completion import SHELLS, variable_of
 from mempalace_toolkit.errors import ExitCode, UsageError
 
@@ -40,6 +40,6 @@ def _print_scripts(shell: str) -> int:
         raise UsageError(f"{shell!r} is not a known shell", f"one of: {', '.join(SHELLS)}")
     for program, module in MODULES.items():
         asked = {**os.environ, variable_of(program): f"source_{shell}"}
-        argv = [sys.executable, "-P", "-m", f"mempalace_toolkit.cli.{module}"]
+        argv = own_command(f"cli.{module}")
         print(subprocess.run(argv, env=asked, capture_output=True, text=True).stdout.strip())
     return ExitCode.OK

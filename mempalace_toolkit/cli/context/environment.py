@@ -17,6 +17,17 @@ NAME = "mempalace-toolkit"
 _NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"  # else onnxruntime keeps a database in the home, and sends
 
 
+_FOLDERS = ("MEMPALACE_CONFIG_DIR", "MEMPALACE_SOURCE_DIR")
+
+
+def _absolute(environment: Mapping[str, str]) -> dict[str, str]:
+    """MemPalace's folders that are named from here; its processes run elsewhere."""
+    named = {name: environment.get(name, "").strip() for name in _FOLDERS}
+    return {
+        name: str(Path(path).absolute()) for name, path in named.items() if path[:1] not in "~/"
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """The user's places and settings. `now_ms` is the time at which the command began."""
@@ -32,7 +43,7 @@ class Surroundings:
     def of_process(cls) -> Surroundings:
         """The surroundings of this process."""
         return cls(
-            environment={_NO_TELEMETRY: "1", **os.environ},
+            environment={_NO_TELEMETRY: "1", **os.environ, **_absolute(os.environ)},
             home=Path.home(),
             data=platformdirs.user_data_path(NAME).resolve(),  # as MemPalace records it
             state=platformdirs.user_state_path(NAME),

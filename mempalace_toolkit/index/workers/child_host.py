@@ -15,7 +15,7 @@ import socket
 import sys
 import traceback
 
-from mempalace_toolkit.index.workers.child_protocol import end_with_parent
+from mempalace_toolkit.children import end_with_parent
 
 _LONGEST_NAME = 100
 

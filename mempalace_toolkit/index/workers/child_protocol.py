@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import resource
-import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
+
+from mempalace_toolkit.children import end_with_parent
 
 
 def begin() -> dict[str, Any]:
@@ -26,13 +26,6 @@ def limit_files(largest: int) -> None:
     allowed = min([largest, *limits])
     resource.setrlimit(resource.RLIMIT_FSIZE, (allowed, allowed))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def end_with_parent() -> None:
-    """Have the kernel end this process when its parent is gone."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def answer(content: Mapping[str, object]) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
-PACKAGES = Path(__file__).parents[3]
+from mempalace_toolkit.children import CHILD_FOLDER, own_command, settled
+
 _SERVED = ("child_rebuild", "child_prove", "child_upsert")
 _host: ContextVar[socket.socket | None] = ContextVar("host", default=None)
 _held: ContextVar[tuple[int, ...]] = ContextVar("held", default=())
@@ -63,8 +63,8 @@ def warm_children(environment: Mapping[str, str], held: int | None = None) -> It
         return
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     host = subprocess.Popen(
-        [sys.executable, "-m", "mempalace_toolkit.index.workers.child_host", str(theirs.fileno())],
-        cwd=PACKAGES,
+        own_command("index.workers.child_host", str(theirs.fileno())),
+        cwd=CHILD_FOLDER,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -87,19 +87,6 @@ def warm_children(environment: Mapping[str, str], held: int | None = None) -> It
 def held_locks() -> tuple[int, ...]:
     """The descriptors that a child of this block inherits."""
     return _held.get()
-
-
-def settled(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a child: quiet, unbuffered, with this package at hand."""
-    return {
-        **environment,
-        "ANONYMIZED_TELEMETRY": "False",
-        # Threads that spin while they wait take the time of those that work.
-        "OMP_WAIT_POLICY": "passive",
-        "PYTHONUNBUFFERED": "1",
-        "MEMPALACE_HUB_FORWARD": "0",  # a hub would wait for the lock that we hold
-        "PYTHONPATH": str(PACKAGES),
-    }
 
 
 def fork_child(module: str) -> ForkedChild | None:

@@ -5,20 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from mempalace_toolkit.children import CHILD_FOLDER, own_command, settled
 from mempalace_toolkit.errors import MempalaceError
-from mempalace_toolkit.index.workers.prefork import (
-    PACKAGES,
-    ForkedChild,
-    fork_child,
-    held_locks,
-    settled,
-)
+from mempalace_toolkit.index.workers.prefork import ForkedChild, fork_child, held_locks
 
 _LAST_LINES = 4000
 
@@ -71,8 +65,8 @@ def start_child(
     It inherits the descriptors to `keep`.
     """
     return subprocess.Popen(
-        [sys.executable, "-m", f"mempalace_toolkit.index.workers.{module}", *arguments],
-        cwd=PACKAGES,
+        own_command(f"index.workers.{module}", *arguments),
+        cwd=CHILD_FOLDER,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -97,7 +97,7 @@ def _keep_path() -> None:
     def started(self, args, *rest, **more):  # type: ignore[no-untyped-def]
         if more.get("env") is not None and any("toolkit.index.workers" in str(one) for one in args):
             own = __file__.rpartition("/")[0]
-            path = os.pathsep.join([own, more["env"]["PYTHONPATH"]])
+            path = os.pathsep.join([own, more["env"].get("PYTHONPATH", "")]).rstrip(os.pathsep)
             more["env"] = {**more["env"], VARIABLE: os.environ[VARIABLE], "PYTHONPATH": path}
         start(self, args, *rest, **more)
 
