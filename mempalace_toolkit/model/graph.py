@@ -1,141 +1,100 @@
-"""Writes all-MiniLM-L6-v2's BERT encoder as an ONNX graph over given weights.
+"""Writes all-MiniLM-L6-v2 as an ONNX file: the encoder's graph, and the weights that it names.
 
-Inputs (int64, batch by tokens): input_ids, attention_mask, token_type_ids. Output (float32,
-batch by tokens by 384): last_hidden_state. These are the names and the order in which chromadb
-feeds and reads its own export.
+The graph is `encoder.onnx` beside this module, made once (tests/model/skeleton.py). A protocol
+buffer may be cut into pieces, which a reader merges: the weights are written behind it, one by
+one, in the few fields of ONNX that they take. So neither the onnx package nor memory for all of
+them is needed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from mempalace_toolkit.model.weights import Weights
 
+SKELETON = Path(__file__).with_name("encoder.onnx")
 LAYERS = 6
-HEADS = 12
 HIDDEN = 384
-INTERMEDIATE = 1536
-POSITIONS = 512
-VOCABULARY = 30522
-EPSILON = 1e-12
-OPSET = 20  # the first with Gelu
-IR_VERSION = 9  # the one that belongs to the opset; onnx's newest is refused by older runtimes
 
+_INTERMEDIATE = 1536
+_POSITIONS = 512
+_VOCABULARY = 30522
+_FLOAT = 1
 
-class _Graph:
-    """One graph while it is being written, straight into its model: weights are copied once."""
-
-    def __init__(self, weights: Weights) -> None:
-        self.weights = weights
-        self.model = onnx.ModelProto(ir_version=IR_VERSION, producer_name="mempalace-toolkit")
-        self.model.opset_import.append(helper.make_opsetid("", OPSET))
-        self.model.graph.name = "all-MiniLM-L6-v2"
-
-    def node(self, operator: str, name: str, *inputs: str, **attributes: Any) -> str:
-        made = helper.make_node(operator, inputs, [name], name, **attributes)
-        self.model.graph.node.append(made)
-        return name
-
-    def constant(self, name: str, values: NDArray[Any]) -> str:
-        tensor = self.model.graph.initializer.add()
-        tensor.name = name
-        tensor.data_type = helper.np_dtype_to_tensor_dtype(values.dtype)
-        tensor.dims.extend(values.shape)
-        tensor.raw_data = values.astype(values.dtype.newbyteorder("<")).tobytes()
-        return name
-
-    def weight(self, name: str, *shape: int) -> str:
-        return self.constant(name, self.weights.named(name, *shape))
-
-    def dense(self, scope: str, value: str, size_in: int, size_out: int) -> str:
-        """value times the transposed weight, plus the bias."""
-        kernel = self.weights.named(f"{scope}.weight", size_out, size_in).T
-        product = self.node(
-            "MatMul", f"{scope}/MatMul", value, self.constant(f"{scope}.kernel", kernel)
-        )
-        return self.node("Add", f"{scope}/Add", self.weight(f"{scope}.bias", size_out), product)
-
-    def normalise(self, scope: str, value: str) -> str:
-        scale = self.weight(f"{scope}.weight", HIDDEN)
-        bias = self.weight(f"{scope}.bias", HIDDEN)
-        name = f"{scope}/LayerNormalization"
-        return self.node("LayerNormalization", name, value, scale, bias, axis=-1, epsilon=EPSILON)
+# Fields of onnx.proto by their numbers: a model's graph, its initializers, and of each of those
+# its dimensions, the type of its values, its name and its values.
+_GRAPH, _INITIALIZER = 7, 5
+_DIMENSION, _TYPE, _NAME, _VALUES = 1, 2, 8, 9
 
 
 def write_graph(weights: Weights, path: Path) -> None:
     """Write the model to path. Raises ModelError if a tensor is missing or misshapen."""
-    graph = _Graph(weights)
-    graph.constant("heads.shape", np.array([0, 0, HEADS, HIDDEN // HEADS], np.int64))
-    graph.constant("joined.shape", np.array([0, 0, HIDDEN], np.int64))
-    graph.constant("scale", np.array(np.sqrt(HIDDEN / HEADS), np.float32))
-    axes = ["batch", "tokens"]
-    for name in ("input_ids", "attention_mask", "token_type_ids"):
-        graph.model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.INT64, axes))
-    value = _embed(graph)
-    mask = _mask(graph)
+    initializers = list(_initializers(weights))
+    with path.open("wb") as file:
+        file.write(SKELETON.read_bytes())
+        for name, values in initializers:
+            _write_initializer(file, name, values)
+
+
+def _initializers(weights: Weights) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """What the graph multiplies and adds, by the names that it has there."""
+    for kind, size in (("word", _VOCABULARY), ("token_type", 2), ("position", _POSITIONS)):
+        name = f"embeddings.{kind}_embeddings.weight"
+        yield name, weights.named(name, size, HIDDEN)
+    yield from _norm(weights, "embeddings.LayerNorm")
     for number in range(LAYERS):
-        value = _layer(graph, f"encoder.layer.{number}", value, mask)
-    graph.node("Identity", "last_hidden_state", value)
-    graph.model.graph.output.append(
-        helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, [*axes, HIDDEN])
+        layer = f"encoder.layer.{number}"
+        for part in ("query", "key", "value"):
+            yield from _dense(weights, f"{layer}.attention.self.{part}", HIDDEN, HIDDEN)
+        yield from _dense(weights, f"{layer}.attention.output.dense", HIDDEN, HIDDEN)
+        yield from _norm(weights, f"{layer}.attention.output.LayerNorm")
+        yield from _dense(weights, f"{layer}.intermediate.dense", HIDDEN, _INTERMEDIATE)
+        yield from _dense(weights, f"{layer}.output.dense", _INTERMEDIATE, HIDDEN)
+        yield from _norm(weights, f"{layer}.output.LayerNorm")
+
+
+def _dense(
+    weights: Weights, scope: str, size_in: int, size_out: int
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """The transposed weight, and the bias."""
+    yield f"{scope}.kernel", weights.named(f"{scope}.weight", size_out, size_in).T
+    yield f"{scope}.bias", weights.named(f"{scope}.bias", size_out)
+
+
+def _norm(weights: Weights, scope: str) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    for name in (f"{scope}.weight", f"{scope}.bias"):
+        yield name, weights.named(name, HIDDEN)
+
+
+def _write_initializer(file: BinaryIO, name: str, values: NDArray[np.float32]) -> None:
+    content = np.ascontiguousarray(values, "<f4").tobytes()
+    tensor = b"".join(
+        (
+            *(_number(_DIMENSION << 3) + _number(size) for size in values.shape),
+            _number(_TYPE << 3) + _number(_FLOAT),
+            _head(_NAME, len(name.encode())) + name.encode(),
+            _head(_VALUES, len(content)),
+        )
     )
-    path.write_bytes(graph.model.SerializeToString())
+    head = _head(_INITIALIZER, len(tensor) + len(content))
+    file.write(_head(_GRAPH, len(head) + len(tensor) + len(content)) + head + tensor)
+    file.write(content)
 
 
-def _embed(graph: _Graph) -> str:
-    words = graph.weight("embeddings.word_embeddings.weight", VOCABULARY, HIDDEN)
-    kinds = graph.weight("embeddings.token_type_embeddings.weight", 2, HIDDEN)
-    positions = graph.weight("embeddings.position_embeddings.weight", POSITIONS, HIDDEN)
-    graph.constant("zero", np.array([0], np.int64))
-    length = graph.node("Shape", "tokens", "input_ids", start=1, end=2)
-    # A Slice: onnxruntime takes Gather over Range for an embedding layer of another kind.
-    place = graph.node("Slice", "positions", positions, "zero", length, "zero")
-    word = graph.node("Gather", "words", words, "input_ids")
-    kind = graph.node("Gather", "kinds", kinds, "token_type_ids")
-    total = graph.node("Add", "words+kinds", word, kind)
-    total = graph.node("Add", "words+kinds+positions", total, place)
-    return graph.normalise("embeddings.LayerNorm", total)
+def _head(field: int, size: int) -> bytes:
+    """What stands before a field's content of so many bytes."""
+    return _number(field << 3 | 2) + _number(size)
 
 
-def _mask(graph: _Graph) -> str:
-    """0 for a token that counts, the lowest float for padding; added to the scores."""
-    graph.constant("mask.axes", np.array([1, 2], np.int64))
-    graph.constant("one", np.array(1, np.float32))
-    graph.constant("lowest", np.array(np.finfo(np.float32).min, np.float32))
-    wide = graph.node("Unsqueeze", "mask.wide", "attention_mask", "mask.axes")
-    kept = graph.node("Cast", "mask.kept", wide, to=TensorProto.FLOAT)
-    padding = graph.node("Sub", "mask.padding", "one", kept)
-    return graph.node("Mul", "mask.added", padding, "lowest")
-
-
-def _layer(graph: _Graph, scope: str, value: str, mask: str) -> str:
-    attended = _attend(graph, f"{scope}.attention.self", value, mask)
-    joined = graph.dense(f"{scope}.attention.output.dense", attended, HIDDEN, HIDDEN)
-    joined = graph.node("Add", f"{scope}.attention.output/Add", joined, value)
-    value = graph.normalise(f"{scope}.attention.output.LayerNorm", joined)
-    wide = graph.dense(f"{scope}.intermediate.dense", value, HIDDEN, INTERMEDIATE)
-    wide = graph.node("Gelu", f"{scope}.intermediate/Gelu", wide)
-    narrow = graph.dense(f"{scope}.output.dense", wide, INTERMEDIATE, HIDDEN)
-    narrow = graph.node("Add", f"{scope}.output/Add", narrow, value)
-    return graph.normalise(f"{scope}.output.LayerNorm", narrow)
-
-
-def _attend(graph: _Graph, scope: str, value: str, mask: str) -> str:
-    parts = {}
-    for part, order in {"query": [0, 2, 1, 3], "key": [0, 2, 3, 1], "value": [0, 2, 1, 3]}.items():
-        flat = graph.dense(f"{scope}.{part}", value, HIDDEN, HIDDEN)
-        split = graph.node("Reshape", f"{scope}.{part}/Reshape", flat, "heads.shape")
-        parts[part] = graph.node("Transpose", f"{scope}.{part}/Transpose", split, perm=order)
-    scores = graph.node("MatMul", f"{scope}/scores", parts["query"], parts["key"])
-    scores = graph.node("Div", f"{scope}/scaled", scores, "scale")
-    scores = graph.node("Add", f"{scope}/masked", scores, mask)
-    shares = graph.node("Softmax", f"{scope}/shares", scores, axis=-1)
-    mixed = graph.node("MatMul", f"{scope}/mixed", shares, parts["value"])
-    mixed = graph.node("Transpose", f"{scope}/joined", mixed, perm=[0, 2, 1, 3])
-    return graph.node("Reshape", f"{scope}/flat", mixed, "joined.shape")
+def _number(value: int) -> bytes:
+    """A number as protocol buffers have it: seven bits a byte, the lowest first."""
+    pieces = []
+    while value > 0x7F:
+        pieces.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*pieces, value))

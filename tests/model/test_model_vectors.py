@@ -17,10 +17,11 @@ from tokenizers import Tokenizer
 from mempalace_toolkit.errors import ModelError
 from mempalace_toolkit.model import worker
 from mempalace_toolkit.model.encode import encode
-from mempalace_toolkit.model.graph import write_graph
+from mempalace_toolkit.model.graph import SKELETON, write_graph
 from mempalace_toolkit.model.verify import TOLERANCE, difference, read_reference
 from mempalace_toolkit.model.weights import Weights, read_weights
 from mempalace_toolkit.model.wheel import WEIGHTS
+from tests.model.skeleton import skeleton
 
 
 def test_the_built_model_gives_the_stored_vectors(built: Path) -> None:
@@ -64,6 +65,13 @@ def test_chromadb_run_on_the_built_model_gives_the_stored_vectors(built: Path) -
     )
     vectors = np.array(json.loads(done.stdout))
     assert np.abs(vectors - reference.vectors).max() < TOLERANCE
+
+
+def test_the_graph_without_weights_is_the_one_that_its_maker_makes() -> None:
+    shipped = onnx.load_from_string(SKELETON.read_bytes())
+    assert shipped == onnx.load_from_string(skeleton())
+    assert {one.name for one in shipped.graph.initializer} >= {"heads.shape", "scale", "zero"}
+    assert not any(one.name.endswith(("weight", "kernel")) for one in shipped.graph.initializer)
 
 
 def test_the_graph_is_valid_onnx(built: Path) -> None:
