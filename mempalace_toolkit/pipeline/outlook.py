@@ -12,6 +12,7 @@ from mempalace_toolkit.errors import (
     ToolkitError,
     WriteUndoneError,
 )
+from mempalace_toolkit.files.sizes import in_bytes
 from mempalace_toolkit.index.check.report import IndexReport, check_index
 from mempalace_toolkit.index.repair.heal import plan_without_a_person
 from mempalace_toolkit.intake.amount import Amount, amount_of_files
@@ -66,8 +67,8 @@ def look_ahead(
     if needed > free:
         stops.append(
             WriteUndoneError(
-                f"{palace.path}: {needed >> 20:,} MiB of disk are needed, about, and"
-                f" {free >> 20:,} MiB are free",
+                f"{palace.path}: {in_bytes(needed)} of disk are needed, about, and"
+                f" {in_bytes(free)} are free",
                 "free some space, then run again",
             )
         )

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from mempalace_toolkit.cli.context.session_choices import since_ms
-from mempalace_toolkit.cli.output.text import cells, fit
+from mempalace_toolkit.cli.output.text import fit
 from mempalace_toolkit.errors import UsageError
 from tests.conftest import Sandbox
 from tests.sessions.opencode_writing import make_database
@@ -168,8 +169,11 @@ def test_the_table_fits_80_columns_whatever_the_titles_are(
     assert answer.code == 0
     rows = answer.out.splitlines()
     assert len(rows) >= 8  # a head, five sessions, lines on the run to come, a summary
-    assert max(cells(row) for row in rows[:6]) <= 80
+    assert max(cell_len(row) for row in rows[:6]) <= 80
     assert not any(unicodedata.category(c) == "Cc" for row in rows for c in row)
+
+
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 
 
 @pytest.mark.parametrize(
@@ -180,6 +184,7 @@ def test_the_table_fits_80_columns_whatever_the_titles_are(
         ("more than 8", 8, "more th…"),
         ("日本語", 5, "日本…"),
         ("日本語", 4, "日… "),
+        (f"{FAMILY} home", 8, f"{FAMILY} home "),
         ("a\tb\n", 6, "a b   "),
     ],
 )

@@ -27,6 +27,7 @@ from mempalace_toolkit.errors import (
     ExitCode,
     ToolkitError,
 )
+from mempalace_toolkit.files.sizes import in_bytes
 
 if TYPE_CHECKING:
     from mempalace_toolkit.index.quarantine.folders import Quarantined
@@ -146,10 +147,10 @@ def quarantine_prune(
 
 def _asked(plan: PrunePlan, as_json: bool) -> bool | None:
     """Whether a person agrees to the plan, which text shows before it asks."""
-    size = megabytes(sum(one.size for one in plan.remove))
+    size = in_bytes(sum(one.size for one in plan.remove))
     if not as_json and sys.stdin is not None and sys.stdin.isatty():
         for one in plan.remove:
-            tell(f"{one.folder.name}, {megabytes(one.size)}")
+            tell(f"{one.folder.name}, {in_bytes(one.size)}")
     return agreed(f"Remove {len(plan.remove)} folder(s), {size}?")
 
 
@@ -172,7 +173,7 @@ def _tell_pruned(
     else:
         for one in plan.remove:
             verb = "Removed" if done else "Would remove"
-            print(f"{verb} {one.folder.name}\n  {megabytes(one.size)}")
+            print(f"{verb} {one.folder.name}\n  {in_bytes(one.size)}")
         print(f"{len(plan.kept)} kept, {len(plan.needed)} of them needed.")
     if error:
         tell(f"{COMMAND} prune: {error.message}")
@@ -202,7 +203,7 @@ def _age(one: Quarantined, now_ms: int) -> int | None:
 
 def _lines(one: Quarantined, needed: frozenset[Path] | None, now_ms: int) -> str:
     """Two lines for a person: the name, to be copied; age, size, need and reason."""
-    about = [age_in_words(_age(one, now_ms)), megabytes(one.size)]
+    about = [age_in_words(_age(one, now_ms)), in_bytes(one.size)]
     if needed is None:
         about.append("needed or not is unknown")
     else:
@@ -224,11 +225,6 @@ def age_in_words(seconds: int | None) -> str:
     if seconds < 3600:
         return f"{seconds // 60} min old"
     return f"{seconds // 3600} h old" if seconds < 172_800 else f"{seconds // 86_400} days old"
-
-
-def megabytes(size: int) -> str:
-    """`12.4 MB`."""
-    return f"{size / 1e6:,.1f} MB"
 
 
 def _print_answer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from mempalace_toolkit.files.sizes import in_bytes
 from mempalace_toolkit.report.outlook import Outlook
 from mempalace_toolkit.report.values import RunReport
 
@@ -66,8 +67,3 @@ def in_time(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} seconds"
     return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
-
-
-def in_bytes(size: int) -> str:
-    """`40 MB`, `1.2 GB`."""
-    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"

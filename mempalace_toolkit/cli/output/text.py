@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
-from functools import lru_cache
 
+from rich.cells import cell_len, set_cell_size
+
+from mempalace_toolkit.files.sizes import in_bytes
 from mempalace_toolkit.report.values import ACTIONS, RunReport, SessionLine
 
 MOST_FINDINGS = 10
+
+_JOINER = "\u200d"  # what makes one sign of several emoji
 
 
 def session_table(lines: Sequence[SessionLine], width: int) -> str:
     """One line a session: action, wing, turns, last activity, title or reason."""
     if not lines:
         return "No sessions."
-    wing_width = min(16, max(4, *(cells(line.wing) for line in lines)))
+    wing_width = min(16, max(4, *(cell_len(line.wing) for line in lines)))
     fixed = 9 + 1 + wing_width + 1 + 6 + 1 + 16 + 1
     title_width = max(12, width - fixed)
     head = f"{'ACTION':9} {fit('WING', wing_width)} {'TURNS':>6} {'LAST ACTIVITY':16} TITLE"
@@ -89,7 +92,7 @@ def run_summary(report: RunReport, width: int) -> str:
     lines = [] if report.error is None or report.wings else [_nothing_filed(report)]
     lines.append(f"Sessions: {counted(report.actions)}.")
     if report.wings:
-        wing_width = min(30, max(4, *(cells(wing.wing) for wing in report.wings)))
+        wing_width = min(30, max(4, *(cell_len(wing.wing) for wing in report.wings)))
         lines.append(
             f"{fit('WING', wing_width)} {'SESSIONS':>8} {'PAGES':>6} {'DRAWERS':>8} RESULT"
         )
@@ -110,10 +113,8 @@ def run_summary(report: RunReport, width: int) -> str:
     if report.index_after:
         lines.append(f"Index: {report.index_after.status.replace('_', ' ')}.")
     if report.pruned:
-        megabytes = sum(folder.size for folder in report.pruned) / 1e6
-        lines.append(
-            f"Removed: {len(report.pruned)} replaced index folder(s), {megabytes:,.1f} MB."
-        )
+        size = in_bytes(sum(folder.size for folder in report.pruned))
+        lines.append(f"Removed: {len(report.pruned)} replaced index folder(s), {size}.")
     spent = ", ".join(f"{stage} {took:.1f} s" for stage, took in report.seconds.items())
     if spent:
         lines.append(f"Time: {spent}.")
@@ -158,26 +159,7 @@ def fit(text: str, width: int) -> str:
         return text.ljust(width) if len(text) <= width else text[: width - 1] + "…"
     shown = text
     if not text.isprintable():
-        shown = "".join(c if c.isprintable() else " " for c in text)
-    if cells(shown) <= width:
-        return shown + " " * (width - cells(shown))
-    taken, used = [], 0
-    for character in shown:
-        used += _cell(character)
-        if used > width - 1:
-            used -= _cell(character)
-            break
-        taken.append(character)
-    return "".join(taken) + "…" + " " * (width - 1 - used)
-
-
-def cells(text: str) -> int:
-    """How many terminal cells `text` takes."""
-    return len(text) if text.isascii() else sum(map(_cell, text))
-
-
-@lru_cache(maxsize=4096)
-def _cell(character: str) -> int:
-    if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Me", "Mn"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        shown = "".join(c if c.isprintable() or c == _JOINER else " " for c in text)
+    if cell_len(shown) <= width:
+        return set_cell_size(shown, width)
+    return set_cell_size(set_cell_size(shown, width - 1).rstrip() + "…", width)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 
+from mempalace_toolkit.files.sizes import in_bytes
 from mempalace_toolkit.index.check.fingerprint import Fingerprint
 from mempalace_toolkit.index.evidence.findings import Finding, Remedy
 from mempalace_toolkit.index.recovery.plan import DatabasePlan
@@ -86,8 +87,8 @@ class RepairPlan:
         lines += [self.database.line()] if self.database else []
         lines += [one.line() for one in self.collections]
         if self.bytes_needed:
-            needed, free = self.bytes_needed >> 20, self.bytes_free >> 20
-            lines.append(f"needs {needed:,} MiB of disk, {free:,} MiB are free")
+            needed, free = in_bytes(self.bytes_needed), in_bytes(self.bytes_free)
+            lines.append(f"needs {needed} of disk, {free} are free")
         return tuple(lines) or ("nothing to do",)
 
     def as_json(self) -> dict[str, object]:

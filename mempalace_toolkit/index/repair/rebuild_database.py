@@ -19,6 +19,7 @@ from mempalace_toolkit.chroma.records import CollectionRecord, read_records
 from mempalace_toolkit.errors import DamageLeftError, WriteUndoneError
 from mempalace_toolkit.files.exchange import exchange, sync_path
 from mempalace_toolkit.files.private import write_undone
+from mempalace_toolkit.files.sizes import in_bytes
 from mempalace_toolkit.index.check.check import check_palace
 from mempalace_toolkit.index.check.database.tables import check_tables
 from mempalace_toolkit.index.evidence.findings import Finding
@@ -101,8 +102,8 @@ def _find_room(palace: PalaceLocation, plan: DatabasePlan) -> None:
     free = shutil.disk_usage(palace.path).free
     if free < plan.bytes_needed:
         raise WriteUndoneError(
-            f"{palace.path}: repair needs {plan.bytes_needed >> 20:,} MiB of disk, "
-            f"{free >> 20:,} are free",
+            f"{palace.path}: repair needs {in_bytes(plan.bytes_needed)} of disk, "
+            f"{in_bytes(free)} are free",
             "free some space, then run again: nothing was changed",
         )
     for suffix in ("-journal", "-wal"):

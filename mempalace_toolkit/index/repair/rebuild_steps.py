@@ -17,6 +17,7 @@ import uuid
 from mempalace_toolkit.chroma.watermarks import replace_segment, undo_replacing
 from mempalace_toolkit.errors import DamageLeftError, WriteUndoneError
 from mempalace_toolkit.files.exchange import sync_path
+from mempalace_toolkit.files.sizes import in_bytes
 from mempalace_toolkit.index.check.check import check_palace
 from mempalace_toolkit.index.quarantine.folders import UNSAFE_KINDS, Reason, aside_name
 from mempalace_toolkit.index.repair.build import build_index, scratch_folder
@@ -41,9 +42,9 @@ def find_room(work: Work) -> None:
     """Raise WriteUndoneError unless the disk has room for what will be written."""
     free = shutil.disk_usage(work.palace.path).free
     if free < work.plan.bytes_needed:
-        needed = work.plan.bytes_needed >> 20
+        needed = in_bytes(work.plan.bytes_needed)
         raise WriteUndoneError(
-            f"{work.palace.path}: repair needs {needed:,} MiB of disk, {free >> 20:,} are free",
+            f"{work.palace.path}: repair needs {needed} of disk, {in_bytes(free)} are free",
             "free some space, then run again: nothing was changed",
         )
 
