@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mempalace_toolkit import __version__
+from mempalace_toolkit.cli.commands.check import check
 from mempalace_toolkit.cli.commands.completion import completion
 from mempalace_toolkit.cli.commands.connect import connect
-from mempalace_toolkit.cli.commands.index import check, repair
 from mempalace_toolkit.cli.commands.quarantine import quarantine_app
+from mempalace_toolkit.cli.commands.repair import repair
 from mempalace_toolkit.cli.commands.schedule import schedule_app
 from mempalace_toolkit.cli.commands.search import search
 from mempalace_toolkit.cli.context.completion import is_asked_for

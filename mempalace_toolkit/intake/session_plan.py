@@ -17,10 +17,8 @@ from mempalace_toolkit.transcripts.render import (
 
 Action = Literal["new", "grown", "rewritten", "withdrawn", "unchanged", "skipped"]
 
-
 UNDECIDED = "-"
 """The wing of a session that was passed by unread: it has none yet."""
-
 
 UNSETTLED_MS = 24 * 3600 * 1000
 """How long after its last activity a session is read again whatever its change key says: a
@@ -70,7 +68,6 @@ _KEPT = (
     "that were taken before are missing from the store, and nothing there marks them as undone:"
     " they stay in the palace; if the store was damaged or replaced, restore it from its backup"
 )
-
 
 _SEALED = (
     "stay in the palace as they are, because neither the spool nor the store has their text any"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mempalace_toolkit.cli.commands.index import MOST_FINDINGS, _show
+from mempalace_toolkit.cli.output.index_text import MOST_FINDINGS, show_index
 from mempalace_toolkit.index.check.report import IndexReport
 from mempalace_toolkit.index.evidence.findings import Finding
 from mempalace_toolkit.palace.location import PalaceLocation
@@ -19,7 +19,7 @@ def test_the_first_findings_are_shown_and_the_others_counted(
     count = MOST_FINDINGS + more
     findings = tuple(Finding("labels_differ", f"number {n}", "drawers") for n in range(count))
     palace = PalaceLocation(Path("palace"), "chroma", "minilm")
-    _show(IndexReport("damaged", "it is torn", findings), palace)
+    show_index(IndexReport("damaged", "it is torn", findings), palace)
     head, *lines = capsys.readouterr().out.splitlines()
     assert "damaged" in head
     assert len(lines) == MOST_FINDINGS + len(told)
