@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -25,17 +23,16 @@ from mempalace_toolkit.cli.context.session_choices import (
     request_of,
 )
 from mempalace_toolkit.cli.context.untyped_values import QuickCommand
-from mempalace_toolkit.cli.output.boundary import end_with, print_answer, run_app, tell
-from mempalace_toolkit.errors import ExitCode, StoreUnreadableError, UsageError
+from mempalace_toolkit.cli.output.boundary import end_with, run_app
+from mempalace_toolkit.cli.output.run_answer import tell_nothing_to_do, tell_report
+from mempalace_toolkit.errors import StoreUnreadableError, UsageError
 
 if TYPE_CHECKING:
     from mempalace_toolkit.cli.context.environment import Surroundings
     from mempalace_toolkit.pipeline import RunRequest
-    from mempalace_toolkit.report.values import RunReport, SessionLine
+    from mempalace_toolkit.report.values import RunReport
     from mempalace_toolkit.sessions.model import Store
 
-FEW_LINES = 10
-"""So many sessions, wings and findings are listed with `--summary`."""
 
 LONGEST_LIMIT = 10_000_000
 """Seconds of a time limit: some 115 days, which every timer takes."""
@@ -178,11 +175,11 @@ def _take(command: AgentCommand, choices: Choices, surroundings: Surroundings) -
 
     def work(outcome: Outcome) -> int:
         if not places:
-            return _nothing_to_do(command, choices, surroundings)
+            return tell_nothing_to_do(command, choices, surroundings)
         with limited_to(choices.time_limit):
             report = _reported(command, places, choices, surroundings)
         outcome.take(report)
-        return _tell_report(report, choices)
+        return tell_report(report, choices)
 
     if choices.dry_run or not (places or is_scheduled(surroundings)):
         return work(Outcome())
@@ -235,55 +232,3 @@ def _survey_or_run(
         remember(log=str(path) if stays else "")
     report.log = str(path) if stays else ""
     return report
-
-
-def _nothing_to_do(command: AgentCommand, choices: Choices, surroundings: Surroundings) -> int:
-    from mempalace_toolkit.report.values import RunReport
-
-    searched = [str(place) for place in command.searched(surroundings)]
-    copies = list(command.left_copies(surroundings))
-    if choices.as_json:
-        palace = surroundings.palace(choices.palace, surroundings.configuration())
-        report = RunReport(command.name, str(palace.path), searched=searched, findings=copies)
-        _print_report(report, [], choices)
-    elif not choices.quiet:
-        print(f"Nothing to do: no {command.agent} sessions on this machine. Looked at:")
-        print("\n".join(f"  {place}" for place in searched))
-        for finding in copies:
-            tell(f"{finding.kind}: {finding.message}")
-    return ExitCode.OK
-
-
-def _print_report(report: RunReport, listed: Sequence[SessionLine], choices: Choices) -> None:
-    own = report.as_json(listed, FEW_LINES if choices.summary else None)
-    palace, error, log = report.palace, report.error, report.log
-    print_answer(report.command, report.status, own, palace=palace, error=error, log=log)
-
-
-def _tell_report(report: RunReport, choices: Choices) -> int:
-    from mempalace_toolkit.cli.output import text
-    from mempalace_toolkit.cli.output.outlook_text import outlook_lines
-
-    if choices.as_json:
-        listed = report.sessions
-        if not choices.dry_run:
-            listed = [line for line in listed if line.action not in ("unchanged", "skipped")]
-        _print_report(report, listed, choices)
-    else:
-        width = shutil.get_terminal_size().columns
-        if not choices.quiet and (told := text.none_chosen(report, choices.since, choices.limit)):
-            print(told)
-        if choices.dry_run:
-            print(text.session_table(report.sessions, width))
-            print("\n".join(outlook_lines(report, width)))
-            print(text.dry_run_summary(report))
-        elif not choices.quiet:
-            print(text.run_summary(report, width))
-    if report.error:
-        tell(f"{report.command}: {report.error.message}")
-        tell(f"  {report.error.hint}")
-    if not choices.quiet:
-        for line in text.finding_lines(report):
-            tell(line)
-    sys.stdout.flush()
-    return report.exit_code
