@@ -31,7 +31,7 @@ shell: .venv/ready ## the installers' tests (bats)
 
 bench: .venv/ready ## the benchmarks: an hour, alone on the machine
 	$(PYTHON_RUN) pip install -q --disable-pip-version-check --no-input -e '.[test,benchmarks]'
-	@set -e; for benchmark in big_store whole_job palace_index recall.run pi_store; do \
+	@set -e; for benchmark in big_store whole_job palace_index recall.run recall_search pi_store; do \
 	  $(PYTHON_RUN) "benchmarks.$$benchmark"; done
 
 release: .venv/ready ## VERSION=x.y.z: check the tree, build dist/ and tag it; publishes nothing

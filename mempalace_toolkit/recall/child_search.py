@@ -50,9 +50,12 @@ def _read_by_the_toolkit(asked: Mapping[str, Any]) -> dict[str, Any]:
     gc.disable()  # it would look through some hundred thousand new objects, and free none
     # Before numpy is loaded: more threads of its BLAS are slower for one question.
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    # Loading the model takes as long as all else together, and holds no lock of Python's.
-    model = _Loading(_load_encoder)
     try:
+        # What holds Python's lock first; then loading the model, which does not, goes on beside
+        # all the rest and takes as long.
+        for package in ("numpy", "onnxruntime", "tokenizers"):
+            importlib.import_module(package)
+        model = _Loading(_load_encoder)
         return _search_own(asked, model)
     except Exception as error:
         # Whatever it is, MemPalace's own way is still there.

@@ -85,6 +85,8 @@ def load_palace(palace: PalaceLocation, names: Iterable[str] | None = None) -> L
         if records.unknown:
             raise UnsoundIndexError(f"the database is of a kind not known here: {records.unknown}")
         chosen = [one for one in records.collections if wanted is None or one.name in wanted]
+        if len({one.name for one in chosen}) != len(chosen):
+            raise UnsoundIndexError("two collections have one name")
         return LoadedPalace(
             {record.name: load_collection(palace.path, record) for record in chosen},
             _last_sequence(records),

@@ -65,6 +65,14 @@ def test_the_toolkit_reads_a_sound_palace_and_changes_nothing_in_it(palace_home:
     assert tree_state(palace_home.palace) == before
 
 
+def test_a_graph_that_kills_chromadb_is_no_hindrance(palace_home: Sandbox) -> None:
+    links = segment(palace_home.palace) / "link_lists.bin"
+    links.write_bytes(bytes(links.stat().st_size))
+    told = palace_home.run("mempalace-toolkit", "search", "--json", "why", "Postgres?").json
+    assert told["reader"] == "toolkit"
+    assert "We picked Postgres for JSONB indexes" in told["hits"][0]["text"]
+
+
 def test_a_palace_that_cannot_be_read_whole_is_left_to_mempalace_and_says_why(
     palace_home: Sandbox,
 ) -> None:
