@@ -16,10 +16,10 @@ from mempalace_toolkit.chroma.records import CollectionRecord, read_documents
 from mempalace_toolkit.errors import ModelError
 from mempalace_toolkit.index.evidence.evidence import Evidence
 from mempalace_toolkit.index.evidence.findings import Finding
+from mempalace_toolkit.index.evidence.likeness import ALIKE
 from mempalace_toolkit.index.salvage.coverage import indexed_drawers, labels_of, places_of
 from mempalace_toolkit.palace.location import PalaceLocation
 
-_ALIKE = 0.999
 _BATCH = 256
 _ROWS = 4096
 _SUSPICIOUS = 4  # times as many are compared where the files' times are odd
@@ -140,7 +140,7 @@ def _compare(
         if embedded.shape[1:] != vectors.shape[1:]:
             return None
         alike = _cosines(embedded, vectors[places[told]])
-        for at, vector in zip(np.flatnonzero(~(alike > _ALIKE)), embedded[~(alike > _ALIKE)], strict=True):  # fmt: skip # noqa: E501
+        for at, vector in zip(np.flatnonzero(~(alike > ALIKE)), embedded[~(alike > ALIKE)], strict=True):  # fmt: skip # noqa: E501
             result.wrong.append(told[at])
             if len(result.meant) < _BATCH:
                 result.meant.append(vector)
@@ -165,7 +165,7 @@ def _stand_elsewhere(vectors: NDArray[np.float32], meant: NDArray[np.float32]) -
         rows = vectors[start : start + _ROWS].astype(np.float64)
         with np.errstate(all="ignore"):
             rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-            found |= (rows @ wanted.T > _ALIKE).any(0)
+            found |= (rows @ wanted.T > ALIKE).any(0)
     return bool(found.all())
 
 

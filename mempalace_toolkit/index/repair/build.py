@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from mempalace_toolkit.chroma.segment.files import read_segment
-from mempalace_toolkit.errors import MempalaceError
+from mempalace_toolkit.errors import MempalaceError, WriteUndoneError
+from mempalace_toolkit.files.sizes import in_bytes
 from mempalace_toolkit.index.graph.parallel import can_build, cores
 from mempalace_toolkit.index.repair.plan import SCRATCH_PREFIX
 from mempalace_toolkit.index.salvage.salvaged import Salvage
@@ -37,6 +38,16 @@ def remove_scratch(palace: Path) -> None:
     """Remove what killed repairs left half-built. Nothing else is ever in there."""
     for folder in palace.glob(f"{SCRATCH_PREFIX}*"):
         shutil.rmtree(folder)
+
+
+def require_room(palace: Path, needed: int) -> None:
+    """Raise WriteUndoneError unless the palace's disk has so many bytes free."""
+    free = shutil.disk_usage(palace).free
+    if free < needed:
+        raise WriteUndoneError(
+            f"{palace}: repair needs {in_bytes(needed)} of disk, {in_bytes(free)} are free",
+            "free some space, then run again: nothing was changed",
+        )
 
 
 def build_index(

@@ -16,10 +16,9 @@ from pathlib import Path
 
 from mempalace_toolkit.chroma.database import open_database
 from mempalace_toolkit.chroma.records import CollectionRecord, read_records
-from mempalace_toolkit.errors import DamageLeftError, WriteUndoneError
+from mempalace_toolkit.errors import DamageLeftError
 from mempalace_toolkit.files.exchange import exchange, sync_path
 from mempalace_toolkit.files.private import write_undone
-from mempalace_toolkit.files.sizes import in_bytes
 from mempalace_toolkit.index.check.check import check_palace
 from mempalace_toolkit.index.check.database.tables import check_tables
 from mempalace_toolkit.index.evidence.findings import Finding
@@ -28,7 +27,7 @@ from mempalace_toolkit.index.quarantine.folders import aside_name
 from mempalace_toolkit.index.recovery.mended_database import mend_database
 from mempalace_toolkit.index.recovery.plan import DatabasePlan
 from mempalace_toolkit.index.recovery.rebuild import recover_database
-from mempalace_toolkit.index.repair.build import scratch_folder
+from mempalace_toolkit.index.repair.build import require_room, scratch_folder
 from mempalace_toolkit.index.repair.prove import prove_collection
 from mempalace_toolkit.index.repair.work import RepairSetting
 from mempalace_toolkit.index.salvage.salvage import salvage
@@ -99,13 +98,7 @@ def _write_anew(
 
 
 def _find_room(palace: PalaceLocation, plan: DatabasePlan) -> None:
-    free = shutil.disk_usage(palace.path).free
-    if free < plan.bytes_needed:
-        raise WriteUndoneError(
-            f"{palace.path}: repair needs {in_bytes(plan.bytes_needed)} of disk, "
-            f"{in_bytes(free)} are free",
-            "free some space, then run again: nothing was changed",
-        )
+    require_room(palace.path, plan.bytes_needed)
     for suffix in ("-journal", "-wal"):
         if palace.database.with_name(palace.database.name + suffix).exists():
             raise DamageLeftError(

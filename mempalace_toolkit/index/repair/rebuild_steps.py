@@ -15,12 +15,11 @@ import shutil
 import uuid
 
 from mempalace_toolkit.chroma.watermarks import replace_segment, undo_replacing
-from mempalace_toolkit.errors import DamageLeftError, WriteUndoneError
+from mempalace_toolkit.errors import DamageLeftError
 from mempalace_toolkit.files.exchange import sync_path
-from mempalace_toolkit.files.sizes import in_bytes
 from mempalace_toolkit.index.check.check import check_palace
 from mempalace_toolkit.index.quarantine.folders import UNSAFE_KINDS, Reason, aside_name
-from mempalace_toolkit.index.repair.build import build_index, scratch_folder
+from mempalace_toolkit.index.repair.build import build_index, require_room, scratch_folder
 from mempalace_toolkit.index.repair.order_proof import prove_order
 from mempalace_toolkit.index.repair.prove import prove_collection
 from mempalace_toolkit.index.repair.reembedding import (
@@ -40,13 +39,7 @@ __all__ = ["STEPS", "THOROUGH_STEPS", "RepairSetting", "find_room"]
 
 def find_room(work: Work) -> None:
     """Raise WriteUndoneError unless the disk has room for what will be written."""
-    free = shutil.disk_usage(work.palace.path).free
-    if free < work.plan.bytes_needed:
-        needed = in_bytes(work.plan.bytes_needed)
-        raise WriteUndoneError(
-            f"{work.palace.path}: repair needs {needed} of disk, {in_bytes(free)} are free",
-            "free some space, then run again: nothing was changed",
-        )
+    require_room(work.palace.path, work.plan.bytes_needed)
 
 
 def build(work: Work) -> None:

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from mempalace_toolkit.chroma.records import read_documents
 from mempalace_toolkit.errors import ModelError, OtherTextsError
+from mempalace_toolkit.index.evidence.likeness import ALIKE
 from mempalace_toolkit.index.repair.plan_values import RepairPlan
 from mempalace_toolkit.index.repair.work import Sample, Work
 from mempalace_toolkit.index.salvage.salvaged import Origin
 from mempalace_toolkit.index.workers.embedding import Embed
 
-ALIKE = 0.999
 EMBED_BATCH = 256
 
 

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from mempalace_toolkit.chroma.records import CollectionRecord
 from mempalace_toolkit.chroma.segment.files import Elements, SegmentFiles
-
-_ALIKE = 0.999
+from mempalace_toolkit.index.evidence.likeness import ALIKE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ class InferredOrder:
             with np.errstate(all="ignore"):
                 lengths = np.linalg.norm(held, axis=1) * np.linalg.norm(vector)
                 cosines = held @ vector / lengths
-            found.append(tuple(np.flatnonzero(cosines > _ALIKE).tolist()))
+            found.append(tuple(np.flatnonzero(cosines > ALIKE).tolist()))
         return found
 
 
