@@ -137,6 +137,34 @@ def test_a_queue_in_which_chromadb_cannot_read_a_time_is_damaged_and_mended(
     assert_alive(victim)
 
 
+@pytest.mark.parametrize("collection", ["cast(collection as blob)", "'junk'", "null"])
+def test_segments_that_name_no_collection_any_more_get_their_own_again(
+    victim: Victim, seen_before: dict[str, Seen], tmp_path: Path, collection: str
+) -> None:
+    with records.editing(victim.database) as connection:
+        connection.execute("create table others as select * from segments")
+        connection.execute("drop table segments")
+        connection.execute("create table segments (id text primary key, type, scope, collection)")
+        change = f"insert into segments select id, type, scope, {collection} from others"
+        connection.execute(change)
+        connection.execute("drop table others")
+    assert plan_for(victim).grade == "rebuild_palace"
+    healing = heal(location(victim), setting(tmp_path, Model()))
+    assert healing.sound
+    assert_seen(victim, seen_before)
+    assert_alive(victim)
+
+
+def test_drawers_that_are_of_no_collection_go_only_with_a_persons_consent(victim: Victim) -> None:
+    with records.editing(victim.database) as connection:
+        connection.execute("update embeddings_queue set created_at = 'junk'")
+        stranger = "(segment_id, embedding_id, seq_id) values ('elsewhere', 'a stranger', 1)"
+        connection.execute(f"insert into embeddings {stranger}")
+    plan = plan_for(victim)
+    assert plan.database is not None
+    assert plan.database.losses == ("1 drawers that are of no collection",)
+
+
 @pytest.mark.parametrize("damage", WITH_LOSS, ids=name_of)
 def test_a_database_of_which_something_is_lost_is_left_until_a_person_agrees(
     victim: Victim, seen_before: dict[str, Seen], tmp_path: Path, damage: Damage

@@ -7,9 +7,10 @@ queue, the other tables. What nothing tells is counted as a loss, which a person
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
-from mempalace_toolkit.chroma.small_tables import DatabaseRows, quoted
+from mempalace_toolkit.chroma.small_tables import DatabaseRows, Record, quoted
 from mempalace_toolkit.index.check.database.small_tables import (
     is_queue_setting,
 )
@@ -31,6 +32,7 @@ def mended_tables(
 ) -> Tables:
     """What the small tables should hold. Raises sqlite3.Error."""
     tables = Tables()
+    rows = replace(rows, segments=tuple(map(_with_text, rows.segments)))
     take_databases(rows, tables)
     take_collections(rows, tables)
     queued = _queued(connection, rows)
@@ -41,6 +43,14 @@ def mended_tables(
     texts = (row["config_json_str"] for row in rows.queue_settings)
     tables.queue_settings = [str(text) for text in texts if is_queue_setting(text)][:1]
     return tables
+
+
+def _with_text(segment: Record) -> Record:
+    """The row with its collection as text, also where that was stored as bytes."""
+    collection = segment["collection"]
+    if not isinstance(collection, bytes):
+        return segment
+    return {**segment, "collection": collection.decode(errors="replace")}
 
 
 def _queued(connection: sqlite3.Connection, rows: DatabaseRows) -> dict[str, dict[str, int]]:

@@ -31,6 +31,10 @@ def mended_drawers(connection: sqlite3.Connection, rows: DatabaseRows, tables: T
         new = tables.moved.get(segment, segment)
         if new in metadata:
             drawers.segments[segment] = str(new)
+    unplaced = sum(count for one, count in rows.drawers.items() if one not in drawers.segments)
+    if unplaced:
+        drawers.lost += unplaced
+        drawers.losses.append(f"{unplaced} drawers that are of no collection")
     _rows(connection, tables, drawers)
     last = last_operations(connection)
     for segment, collection in metadata.items():

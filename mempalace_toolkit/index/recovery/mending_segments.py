@@ -60,7 +60,11 @@ def take_metadata_segments(
     queued: dict[str, dict[str, int]],
 ) -> None:
     """The segment that has the drawers: the one named, else the one whose drawers the index has."""
-    named = {one["id"] for one in rows.segments if one["scope"] == "METADATA"}
+    named = {
+        one["id"]
+        for one in rows.segments
+        if one["scope"] == "METADATA" and one["collection"] in tables.collections
+    }
     loose = [segment for segment in rows.drawers if segment not in named]
     lacking = []
     for collection in tables.collections:
@@ -115,7 +119,11 @@ def take_vector_segments(
 ) -> None:
     """The segment that names the index's folder: the one named, else one whose drawers it has."""
     marks = {row["segment_id"] for row in rows.watermarks}
-    named = {str(one["id"]) for one in rows.segments if one["scope"] == "VECTOR"}
+    named = {
+        str(one["id"])
+        for one in rows.segments
+        if one["scope"] == "VECTOR" and one["collection"] in tables.collections
+    }
     loose = [one for one in folders.names if one not in named and one not in tables.segments]
     lacking = []
     for collection in list(tables.collections):
