@@ -152,7 +152,7 @@ def test_what_a_wiped_store_lost_stays_and_is_told_before_and_after(mined: Mined
         assert answer.json["counts"]["withdrawn"] == answer.json["withdrawn"] == 0
     listed = mined.answers["later dry run"].json["sessions"]
     assert {one["id"]: one["kept"] for one in listed if one["kept"]} == kept
-    assert "Kept: 8 turn(s) of 2 session(s)" in mined.answers["later dry run as text"].out
+    assert "Kept: 8 turns of 2 sessions" in mined.answers["later dry run as text"].out
 
 
 def test_what_cannot_be_read_is_told_by_every_run_and_the_rest_is_taken(mined: Mined) -> None:

@@ -38,7 +38,7 @@ LAYERS = (
     {"transcripts", "history", "connect"},
     {"palace", "sessions", "model"},
     {"sqlite", "log", "config"},
-    {"files", "longest_run", "children"},
+    {"files", "longest_run", "children", "amounts"},
     {"errors"},
 )
 ROOMS = frozenset().union(*LAYERS)

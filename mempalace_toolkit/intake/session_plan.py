@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mempalace_toolkit.amounts import count_of
 from mempalace_toolkit.intake.kept_turns import told_reasons
 from mempalace_toolkit.ledger.records import RecordedPage, RecordedSession
 from mempalace_toolkit.sessions.model import (
@@ -58,18 +59,18 @@ class SessionPlan:
         """What a person should know of talk that stays though the store, `source`, lost it."""
         told = []
         if self.record.kept:
-            told.append(("turns_kept", f"{self.record.kept} turn(s) {_KEPT}"))
+            told.append(("turns_kept", f"{count_of(self.record.kept, 'turn')} {_KEPT}"))
         if self.sealed:
-            told.append(("pages_kept", f"{len(self.sealed)} page(s) {_SEALED}"))
+            told.append(("pages_kept", f"{count_of(len(self.sealed), 'page')} {_SEALED}"))
         return tuple(StoreFinding(kind, text, source, self.record.id) for kind, text in told)
 
 
 _KEPT = (
-    "that were taken before are missing from the store, and nothing there marks them as undone:"
-    " they stay in the palace; if the store was damaged or replaced, restore it from its backup"
+    "of earlier runs: missing from the store, where nothing marks this as an undo, so it stays"
+    " in the palace; if the store was damaged or replaced, restore it from its backup"
 )
 
 _SEALED = (
-    "stay in the palace as they are, because neither the spool nor the store has their text any"
+    "left in the palace unchanged, because neither the spool nor the store has the text any"
     " more; if the store was damaged or replaced, restore it from its backup"
 )

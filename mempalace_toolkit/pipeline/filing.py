@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from mempalace_toolkit.amounts import count_of
 from mempalace_toolkit.chroma.contents import count_drawers, filed_since
 from mempalace_toolkit.errors import MempalaceError, PalaceBusyError, ToolkitError
 from mempalace_toolkit.files.private import disk_full, no_room
@@ -148,8 +149,8 @@ def _lies(results: list[JobResult], left: Mapping[str, int]) -> dict[str, str]:
     failed = {folder_of(result.job) for result in results if result.code != 0}
     said = {folder_of(result.job) for result in results if result.code == 0} - failed
     return {
-        folder: f"{left[folder]} page(s) are not in the palace after a mine that said it had"
-        " filed them"
+        folder: f"{count_of(left[folder], 'page')} not in the palace, although MemPalace reported"
+        " success"
         for folder in said & left.keys()
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from mempalace_toolkit.amounts import count_of
 from mempalace_toolkit.errors import StoreUnreadableError, UnknownSchemaError
 from mempalace_toolkit.intake.missing_pages import give_times_back, lost_pages
 from mempalace_toolkit.intake.selection import SUBAGENT, Scope, plan_sessions
@@ -96,7 +97,7 @@ def note_store(report: RunReport, store: Store, request: RunRequest) -> None:
     if unread and report.error is None:
         where = f" in {unread[0].path}" if unread[0].path else ""
         report.error = StoreUnreadableError(
-            f"{len(unread)} session(s){where} could not be read; the others were taken",
+            f"{count_of(len(unread), 'session')}{where} could not be read; the others were taken",
             f"the first: {unread[0].message}; repair the store, then run again",
         )
 

@@ -161,7 +161,7 @@ def test_a_run_that_filed_nothing_says_so_first(palace_home: Sandbox) -> None:
     damaged_index(palace_home)
     answer = palace_home.session("--no-repair")
     assert answer.code == 65
-    assert answer.out.startswith("Nothing was filed. What is new in 1 session(s) is kept")
+    assert answer.out.startswith("Nothing was filed. What is new in 1 session is kept")
 
 
 def run(drawers: int | None, filing_ms: int | None) -> RunRecord:

@@ -193,7 +193,7 @@ def test_a_run_that_repairs_prunes_nothing_and_one_within_the_budget_neither(
     first = first.with_name(f"{live.name}.{first.name.partition('.')[2]}")
     assert first.is_dir()
     said = palace_home.session()
-    assert "Removed: 2 replaced index folder(s)" in said.out
+    assert "Removed: 2 replaced index folders" in said.out
     assert not first.exists()
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mempalace_toolkit.amounts import count_of
 from mempalace_toolkit.cli.context.help_pages import HelpfulCommand, HelpfulGroup
 from mempalace_toolkit.cli.context.numbers import amount
 from mempalace_toolkit.cli.context.palace_options import (
@@ -151,7 +152,7 @@ def _asked(plan: PrunePlan, as_json: bool) -> bool | None:
     if not as_json and sys.stdin is not None and sys.stdin.isatty():
         for one in plan.remove:
             tell(f"{one.folder.name}, {in_bytes(one.size)}")
-    return agreed(f"Remove {len(plan.remove)} folder(s), {size}?")
+    return agreed(f"Remove {count_of(len(plan.remove), 'folder')}, {size}?")
 
 
 def _tell_pruned(

@@ -151,6 +151,11 @@ class Places:
                     f" replace that: mempalace-toolkit schedule install {setting.stem} --adopt"
                     f" --scheduler {name}"
                 )
+            if state.daemon_runs is False and setting == settings[0]:
+                found.append(
+                    f"no {name} daemon runs on this machine: no job ever starts."
+                    " sudo systemctl enable --now cron || sudo service cron start"
+                )
             if state.linger is False and setting == settings[0]:
                 found.append(
                     "lingering is off: nothing runs while you are logged out."

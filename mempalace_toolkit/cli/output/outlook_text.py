@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from mempalace_toolkit.amounts import count_of
 from mempalace_toolkit.files.sizes import in_bytes
 from mempalace_toolkit.report.outlook import Outlook
 from mempalace_toolkit.report.values import RunReport
@@ -48,7 +49,7 @@ def _amount(outlook: Outlook) -> str:
     how = {"last_runs": "as its last runs took", "probe": "by a short measurement"}
     known = f", {how[outlook.pace_source]}" if outlook.pace_source in how else ""
     return (
-        f"About {outlook.drawers:,} drawers on {outlook.pages:,} pages;"
+        f"About {count_of(outlook.drawers, 'drawer')} on {count_of(outlook.pages, 'page')};"
         f" about {in_time(outlook.seconds)} on this machine{known}."
     )
 
@@ -65,5 +66,5 @@ def _means(outlook: Outlook) -> str:
 def in_time(seconds: float) -> str:
     """`40 seconds`, `6 minutes`, `2.5 hours`."""
     if seconds < 90:
-        return f"{max(1, round(seconds))} seconds"
+        return count_of(max(1, round(seconds)), "second")
     return f"{round(seconds / 60)} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -92,7 +92,7 @@ def _last(
     if last and last.result != "unknown" and last.ended_ms is not None:
         return last.ended_ms, last.result, last.seconds
     if ran:
-        return ran.ended_ms, ran.status, ran.seconds
+        return ran.ended_ms, "ok" if ran.status == "noop" else ran.status, ran.seconds
     return (last.ended_ms, last.result, last.seconds) if last else (None, "", None)
 
 

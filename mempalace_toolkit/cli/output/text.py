@@ -8,6 +8,7 @@ from datetime import datetime
 
 from rich.cells import cell_len, set_cell_size
 
+from mempalace_toolkit.amounts import count_of
 from mempalace_toolkit.files.sizes import in_bytes
 from mempalace_toolkit.report.values import ACTIONS, RunReport, SessionLine
 
@@ -44,7 +45,7 @@ def dry_run_summary(report: RunReport) -> str:
     todo = sum(actions[name] for name in ("new", "grown", "rewritten"))
     told = [f"{counted(actions)}."]
     if todo:
-        told.append(f"Would take {todo} session(s) into {report.palace}.")
+        told.append(f"Would take {count_of(todo, 'session')} into {report.palace}.")
     if report.withdrawn:
         told.append(f"Would withdraw {_undone(report)}.")
     told += _kept(report)
@@ -69,15 +70,21 @@ def _undone(report: RunReport) -> str:
     turns = sum(line.withdrawn for line in report.sessions)
     sessions = report.actions["withdrawn"]
     if not sessions:
-        return f"{report.withdrawn} page(s) of what was undone"
-    return f"{turns} undone turn(s) of {sessions} session(s) from {report.withdrawn} page(s)"
+        return f"{count_of(report.withdrawn, 'page')} of what was undone"
+    return (
+        f"{count_of(turns, 'undone turn')} of {count_of(sessions, 'session')}"
+        f" from {count_of(report.withdrawn, 'page')}"
+    )
 
 
 def _kept(report: RunReport) -> list[str]:
     """How much talk stays that the store has no more; empty where there is none."""
     lines = [line for line in report.sessions if line.kept]
     turns = sum(line.kept for line in lines)
-    told = f"Kept: {turns} turn(s) of {len(lines)} session(s) that the store has no more."
+    told = (
+        f"Kept: {count_of(turns, 'turn')} of {count_of(len(lines), 'session')}"
+        " that the store has no more."
+    )
     return [told] if lines else []
 
 
@@ -114,10 +121,13 @@ def run_summary(report: RunReport, width: int) -> str:
         lines.append(f"Index: {report.index_after.status.replace('_', ' ')}.")
     if report.pruned:
         size = in_bytes(sum(folder.size for folder in report.pruned))
-        lines.append(f"Removed: {len(report.pruned)} replaced index folder(s), {size}.")
+        folders = count_of(len(report.pruned), "replaced index folder")
+        lines.append(f"Removed: {folders}, {size}.")
     spent = ", ".join(f"{stage} {took:.1f} s" for stage, took in report.seconds.items())
     if spent:
         lines.append(f"Time: {spent}.")
+    if report.drawers_before == 0 and report.filed:  # somebody's first run
+        lines.append('Ask what was said: mempalace-toolkit search "what did we decide"')
     if report.log:
         lines.append(f"Log: {report.log}")
     return "\n".join(lines)
@@ -126,8 +136,10 @@ def run_summary(report: RunReport, width: int) -> str:
 def _nothing_filed(report: RunReport) -> str:
     """What a run that failed before it filed anything says first."""
     waiting = sum(report.actions[name] for name in ("new", "grown", "rewritten"))
-    kept = f" What is new in {waiting} session(s) is kept for the next run." if waiting else ""
-    return f"Nothing was filed.{kept}"
+    if not waiting:
+        return "Nothing was filed."
+    new = f"What is new in {count_of(waiting, 'session')}"
+    return f"Nothing was filed. {new} is kept for the next run."
 
 
 def _step(line: str) -> str:
@@ -137,7 +149,7 @@ def _step(line: str) -> str:
 def finding_lines(report: RunReport) -> list[str]:
     """The findings, the first of them one by one."""
     told = [
-        f"{finding.kind}: {finding.message}" + (f" ({finding.session})" if finding.session else "")
+        f"{finding.message} ({', '.join(filter(None, (finding.kind, finding.session)))})"
         for finding in report.findings[:MOST_FINDINGS]
     ]
     if len(report.findings) > MOST_FINDINGS:
