@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ from mempalace_toolkit.cli.output.next_command import next_command
 from mempalace_toolkit.errors import ConsentError, DamageLeftError, PalaceBusyError
 from mempalace_toolkit.report.envelope import OWN, SHARED, envelope
 from tests.conftest import Answer, Sandbox
+from tests.schedule.stubs import PROGRAMS, StubMachine
+from tests.test_whole_job import put_opencode
 
+Recorded = Callable[[str], Path]
 SCHEMAS = Path(__file__).parents[2] / "docs" / "schemas"
 
 MISUSED = {
@@ -181,3 +185,36 @@ def test_the_next_command_fits_the_palace_and_the_failure() -> None:
     )
     assert planned == "mempalace-session"
     assert next_command("mempalace-session", "noop", ["--dry-run"], None, {"counts": {}}) is None
+
+
+def test_the_items_of_lists_are_those_that_the_schemas_describe(
+    bare: Sandbox, tmp_path: Path, recorded: Recorded
+) -> None:
+    """Sessions, an outlook, jobs with their runs and findings: none of these lists is empty."""
+    put_opencode(bare, recorded("opencode/1.18.33/multi") / "opencode.db")
+    dry = checked(bare.session("--dry-run", "--json"))
+    assert dry["sessions"]
+    assert dry["outlook"]
+    machine = StubMachine.made(bare, tmp_path, *PROGRAMS)
+    (machine.state / "containers").write_text("work\texited\n")
+    machine.crontab.write_bytes(b"0 3 * * 1 /home/ann/bin/mempalace-session\n")
+    for words in (
+        ("show",),
+        ("install", "session", "pi-session"),
+        ("install", "session", "--devbox", "work"),
+        ("status",),
+        ("remove",),
+    ):
+        told = checked(machine.schedule(*words, "--scheduler", "cron", "--json"))
+        assert told["jobs"], words
+        if words[0] == "status":
+            assert told["findings"]
+
+
+@pytest.mark.palace
+def test_the_answers_of_a_filled_palace_are_those_that_the_schemas_describe(
+    palace_home: Sandbox,
+) -> None:
+    assert checked(palace_home.run("mempalace-toolkit", "search", "--json", "Postgres"))["hits"]
+    assert checked(palace_home.session("--json"))["error"] is None
+    checked(palace_home.session("--dry-run", "--json"))
