@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,9 +72,16 @@ def show_help(
         list[str] | None,
         typer.Argument(metavar="[COMMAND...]", help="Its help is shown.", show_default=False),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show the help of a command."""
-    app([*(command or ()), "--help"], prog_name=NAME)
+    asked = [*(command or ()), "--help"]
+    if not as_json:
+        app(asked, prog_name=NAME)
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        app(asked, prog_name=NAME, standalone_mode=False)
+    print_answer(f"{NAME} help", "ok", {"text": text.getvalue().strip()})
 
 
 @model_app.command("status", cls=HelpfulCommand)

@@ -33,6 +33,8 @@ OWN: Mapping[str, tuple[str, ...]] = {
     "mempalace-session": _RUN,
     "mempalace-pi-session": _RUN,
     "mempalace-toolkit": ("text",),
+    "mempalace-toolkit help": ("text",),
+    "mempalace-toolkit completion": ("text",),
     "mempalace-toolkit search": ("question", "reader", "reader_reason", "hits"),
     "mempalace-toolkit connect": ("agents",),
     "mempalace-toolkit check": ("seconds", "index"),
@@ -57,7 +59,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
     ),
     "mempalace-toolkit demo": ("runs", "answers"),
 }
-"""The keys that each command adds, in their order. `text` is that of --help and --version."""
+"""The keys that each command adds, in their order. `text` is what it shows a person."""
 
 
 def envelope(

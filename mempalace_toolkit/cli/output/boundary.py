@@ -28,8 +28,6 @@ from mempalace_toolkit.report.envelope import command_named, envelope
 READER_GONE = 128 + 13
 """The exit status, as a shell tells it, where nobody reads the answer any more: SIGPIPE."""
 
-_WITHOUT_JSON = ("completion", "help")
-
 
 def run_app(command: str, app: Callable[..., object]) -> None:
     """Parse the command line and do what it asks; help and version meet a full disk, too."""
@@ -95,8 +93,6 @@ def _misused(command: str, message: str) -> UsageError:
     if "--json" in message:
         words = [word for word in sys.argv[1:] if not word.startswith("-")]
         message = f"no such command: {words[0]}" if words else "a command is missing"
-        if words and words[0] in _WITHOUT_JSON:
-            message = f"{words[0]} has no --json"
     text = message.strip().rstrip(".")
     return UsageError(text[:1].lower() + text[1:], f"{command} --help shows what it takes")
 
