@@ -71,7 +71,7 @@ def plan_batches(pages: Sequence[WaitingPage], request: RunRequest) -> list[Batc
     while rest:
         taken = _prefix(rest, size)
         left = sum(page.size for page in rest[taken:])
-        if left < size * (GROWTH - 1):  # too little to start all over for
+        if left < size:  # too little to start all over for
             taken = len(rest)
         batches.append(rest[:taken])
         rest, size = rest[taken:], min(size * GROWTH, MOST_BYTES)

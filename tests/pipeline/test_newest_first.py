@@ -67,6 +67,8 @@ def test_batches_and_rounds_hold_every_page_once_the_newest_first(
 
 def test_a_small_run_is_one_batch_and_a_large_one_begins_with_a_small_batch() -> None:
     assert len(plan_batches(waiting([1000] * 500, 3), REQUEST)) == 1
+    middle = plan_batches(waiting([10_000] * 100, 3), REQUEST)
+    assert [len(batch) for batch in middle] == [40, 60]  # some 450 drawers, then the rest
     large = plan_batches(waiting([10_000] * 4000, 3), REQUEST)
     bytes_of = [sum(page.size for page in batch) for batch in large]
     assert bytes_of[0] <= FIRST_BYTES + 10_000
