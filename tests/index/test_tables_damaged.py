@@ -22,7 +22,7 @@ def test_rows_that_can_be_told_are_given_back_and_no_client_sees_a_difference(
     WHOLE[kind](victim)
     before = tree_state(victim.palace)
     findings = check_palace(location(victim))
-    assert kind in {finding.kind for finding in findings}
+    assert kind.partition(":")[0] in {finding.kind for finding in findings}
     plan = agreed_plan(location(victim), findings)
     assert (plan.grade, plan.loses) == ("rebuild_palace", "")
     assert tree_state(victim.palace) == before

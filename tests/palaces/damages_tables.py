@@ -20,14 +20,22 @@ def _statements(*queries: str) -> Callable[[Victim], None]:
     return damage
 
 
-# By the kind of finding that names it; all vectors, texts and metadata can be had back.
+# By the kind of finding that names it, and which of that kind; all vectors, texts and metadata
+# can be had back.
 WHOLE: Mapping[str, Callable[[Victim], None]] = {
     "fulltext_damaged": _statements("drop table embedding_fulltext_search"),
     "tenant_missing": _statements("delete from tenants"),
     "collection_damaged": _statements(
         "update collections set config_json_str = '{oops', schema_str = '{oops'"
     ),
+    "collection_damaged: values of another type": _statements(
+        "update collection_metadata set int_value = cast(int_value as blob)"
+    ),
     "dimension_wrong": _statements("update collections set dimension = null"),
+    "dimension_wrong: another number": _statements("update collections set dimension = 7"),
+    "metadata_damaged: beside a text": _statements(
+        "update embedding_metadata set bool_value = 'junk' where key = 'chroma:document'"
+    ),
     "segments_wrong": _statements(
         f"delete from segments where scope = 'VECTOR' and collection in {_OF}"
     ),

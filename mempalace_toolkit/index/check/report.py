@@ -67,7 +67,9 @@ def check_index(palace: PalaceLocation, deep: DeepCheck | None = None) -> IndexR
         return IndexReport("no_index", NO_PALACE_YET)
     other_models = check_models(palace)
     look = look_at_palace(palace, None if other_models else deep)
-    return index_report((*look.findings, *other_models), look.fingerprint, look.counted)
+    misread = {one.collection for one in look.findings if one.kind == "dimension_wrong"}
+    models = (one for one in other_models if one.collection not in misread)
+    return index_report((*look.findings, *models), look.fingerprint, look.counted)
 
 
 def index_report(

@@ -65,11 +65,13 @@ def take_metadata(
         drawer, number = _identity(connection, row)
         told = last.get(drawer, (-1, {}))
         metadata = told[1] if told[0] == number else {}
+        if row in drawers.dropped:
+            continue
         for key in keys:
             value = metadata.get(key, _only_readable(connection, row, key))
-            if value is not None:
+            if value is not None and not (key == DOCUMENT and row in drawers.copied):
                 drawers.given.setdefault(row, {}).setdefault(key, value)
-        partial += any(key not in drawers.given.get(row, {}) for key in keys)
+        partial += bool({*keys} - {DOCUMENT} - drawers.given.get(row, {}).keys())
     if textless:
         drawers.lost += textless
         drawers.losses.append(f"{textless} drawers of {name}, whose text is gone")
@@ -99,11 +101,13 @@ def _held(
 def _wrong_values(
     connection: sqlite3.Connection, olds: list[object], drawers: Drawers
 ) -> dict[int, list[str]]:
-    """The keys, by drawer, whose values cannot be read; texts are looked after for themselves."""
+    """The keys, by drawer, whose values cannot be read. A text counts where the row has it, and
+    another value beside it; others are looked after by `_held`."""
     marks = ", ".join("?" * len(olds))
     query = (
         f"select id, key from temp.metadata where ({WRONG_VALUE}) and typeof(key) = 'text'"  # noqa: S608
-        f" and key != ? and id in (select id from temp.drawers where segment_id in ({marks}))"
+        " and (key != ? or typeof(string_value) = 'text')"
+        f" and id in (select id from temp.drawers where segment_id in ({marks}))"
     )
     wrong: dict[int, list[str]] = {}
     for row, key in connection.execute(query, [DOCUMENT, *olds]):
