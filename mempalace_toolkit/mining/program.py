@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
 
 from mempalace_toolkit.errors import ConfigurationError, MempalaceError
@@ -32,7 +31,9 @@ def find_mempalace(program: str | None) -> MempalaceCommand:
         least = ".".join(map(str, LEAST_VERSION))
         raise MempalaceError(
             f"MemPalace {version} is too old: {least} or later is needed",
-            "upgrade it: pip install --upgrade mempalace",
+            "upgrade it the way it was installed: pipx upgrade mempalace, uv tool upgrade mempalace"
+            if program
+            else "install the toolkit again",
         )
     return MempalaceCommand(program, version)
 
@@ -43,7 +44,7 @@ def _own_version() -> str:
     except importlib.metadata.PackageNotFoundError as error:
         raise MempalaceError(
             "MemPalace is not installed beside the toolkit",
-            f"{sys.executable} -m pip install 'mempalace>=3.11'",
+            "install the toolkit again",
         ) from error
 
 

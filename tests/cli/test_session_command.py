@@ -173,6 +173,20 @@ def test_the_table_fits_80_columns_whatever_the_titles_are(
     assert not any(unicodedata.category(c) == "Cc" for row in rows for c in row)
 
 
+def test_in_a_pipe_no_title_is_cut_and_each_session_has_its_id(
+    bare: Sandbox, recorded: Recorded
+) -> None:
+    database = put_opencode(bare, recorded("opencode/1.18.33/basic") / "opencode.db")
+    title = "a title that is long " * 12
+    with sqlite3.connect(database) as connection:
+        connection.execute("update session set title = ?", [title])
+        ids = {row[0] for row in connection.execute("select id from session")}
+    connection.close()
+    rows = bare.session("--dry-run").out.splitlines()[1 : len(ids) + 1]
+    assert all(row.endswith(title.strip()) for row in rows)
+    assert ids == {row.split()[5] for row in rows}
+
+
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 
 

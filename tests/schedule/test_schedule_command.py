@@ -493,3 +493,15 @@ def test_installing_into_a_container_that_is_not_there_says_so(machine: StubMach
     (machine.state / "containers").write_text("other\trunning\n")
     answer = machine.done("install", "session", "--devbox", "nosuch", "--scheduler", "cron")
     assert "the container nosuch is not there" in answer.err
+
+
+def test_a_configuration_that_stops_every_job_shows_in_the_status(machine: StubMachine) -> None:
+    machine.done("install", "session", "--scheduler", "cron")
+    machine.sandbox.configure("wait = 'x'\n")
+    answer = machine.schedule("status", "session")
+    assert answer.code == 78
+    assert "Mon 03:00" in answer.out
+    assert "no job can run" in answer.err
+    told = machine.schedule("status", "session", "--json")
+    assert (told.code, told.json["error"]["kind"]) == (78, "configuration")
+    assert told.json["jobs"]

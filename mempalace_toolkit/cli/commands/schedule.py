@@ -10,11 +10,12 @@ from mempalace_toolkit.cli.context.help_pages import HelpfulCommand, HelpfulGrou
 from mempalace_toolkit.cli.context.palace_options import AsJson
 from mempalace_toolkit.cli.context.schedule_options import ScheduleOptions
 from mempalace_toolkit.cli.output.boundary import end_with, print_answer, tell
-from mempalace_toolkit.errors import ExitCode
+from mempalace_toolkit.errors import ConfigurationError, ExitCode, error_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from mempalace_toolkit.cli.context.schedule_context import Places
     from mempalace_toolkit.schedule.job import JobSetting
     from mempalace_toolkit.schedule.steps import Plan
 
@@ -210,14 +211,29 @@ def status(
 
         places = Places.of_process()
         overview = places.overview(wish)
+        broken = _broken_configuration(places)
         if as_json:
             verdict = "problems" if overview.has_problems else "ok"
-            print_answer(f"{NAME} status", verdict, status_json(overview))
+            verdict = error_status(broken) if broken else verdict
+            print_answer(f"{NAME} status", verdict, status_json(overview), error=broken)
         else:
             print(status_text(overview))
+        if broken:
+            tell(f"{NAME} status: no job can run: {broken.message}")
+            tell(f"  {broken.hint}")
+            return broken.exit_code
         return ExitCode.DAMAGED if overview.has_problems else ExitCode.OK
 
     raise typer.Exit(end_with(f"{NAME} status", as_json, 0, work))
+
+
+def _broken_configuration(places: Places) -> ConfigurationError | None:
+    """Why the configuration cannot be used; None where it can."""
+    try:
+        places.here.configuration()
+    except ConfigurationError as error:
+        return error
+    return None
 
 
 def _told(plan: Plan, next_runs: Sequence[int]) -> dict[str, Any]:

@@ -65,6 +65,9 @@ class Bar(Quiet):
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
         from rich.progress import TimeElapsedColumn as Elapsed
         from rich.progress import TimeRemainingColumn as Remaining
+        from rich.theme import Theme
+
+        plain = {f"progress.{name}": "default" for name in ("elapsed", "remaining", "download")}
 
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -72,7 +75,7 @@ class Bar(Quiet):
             MofNCompleteColumn(),
             Elapsed(),
             Remaining(),
-            console=Console(stderr=True),
+            console=Console(stderr=True, theme=Theme(plain)),  # yellow on white is not to be read
             transient=True,
         )
         self._task = None

@@ -61,11 +61,11 @@ def tell_report(report: RunReport, choices: Choices) -> int:
         if not choices.quiet and (told := text.none_chosen(report, choices.since, choices.limit)):
             print(told)
         if choices.dry_run:
-            print(text.session_table(report.sessions, width))
+            print(text.session_table(report.sessions, text.table_width()))
             print("\n".join(outlook_lines(report, width)))
             print(text.dry_run_summary(report))
         elif not choices.quiet:
-            print(text.run_summary(report, width))
+            print(text.run_summary(report, text.table_width()))
     if report.error:
         tell(f"{report.command}: {report.error.message}")
         tell(f"  {report.error.hint}")

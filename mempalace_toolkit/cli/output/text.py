@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,18 +17,21 @@ from mempalace_toolkit.report.values import ACTIONS, RunReport, SessionLine
 
 MOST_FINDINGS = 10
 
+_WIDE = 120  # from so many cells on a table of sessions has room for their ids
+
 _JOINER = "\u200d"  # what makes one sign of several emoji
 
 
 def session_table(lines: Sequence[SessionLine], width: int) -> str:
-    """One line a session: action, wing, turns, last activity, title or reason."""
+    """One line a session: action, wing, turns, last activity, id where it fits, title, reason."""
     if not lines:
         return "No sessions."
     wing_width = min(16, max(4, *(cell_len(line.wing) for line in lines)))
-    fixed = 9 + 1 + wing_width + 1 + 6 + 1 + 16 + 1
+    id_width = max(cell_len(line.id) for line in lines) + 1 if width >= _WIDE else 0
+    fixed = 9 + 1 + wing_width + 1 + 6 + 1 + 16 + 1 + id_width
     title_width = max(12, width - fixed)
-    head = f"{'ACTION':9} {fit('WING', wing_width)} {'TURNS':>6} {'LAST ACTIVITY':16} TITLE"
-    rows = [head]
+    head = f"{'ACTION':9} {fit('WING', wing_width)} {'TURNS':>6} {'LAST ACTIVITY':16} "
+    rows = [f"{head}{fit('ID', id_width) if id_width else ''}TITLE"]
     for line in lines:
         title = line.title or "(untitled)"
         if line.reason:
@@ -34,7 +40,8 @@ def session_table(lines: Sequence[SessionLine], width: int) -> str:
             title = f"{line.kept} kept that the store lost: {title}"
         rows.append(
             f"{line.action:9} {fit(line.wing, wing_width)} {line.turns:6}"
-            f" {local_time(line.updated):16} {fit(title, title_width).rstrip()}"
+            f" {local_time(line.updated):16} {fit(line.id, id_width) if id_width else ''}"
+            f"{fit(title, title_width).rstrip()}"
         )
     return "\n".join(rows)
 
@@ -155,6 +162,13 @@ def finding_lines(report: RunReport) -> list[str]:
     if len(report.findings) > MOST_FINDINGS:
         told.append(f"and {len(report.findings) - MOST_FINDINGS} more; --json lists them all")
     return told
+
+
+def table_width() -> int:
+    """The cells that a table may fill: the terminal's; in a pipe or a file nothing is cut."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS"):
+        return shutil.get_terminal_size().columns
+    return 10_000
 
 
 def local_time(milliseconds: int) -> str:
