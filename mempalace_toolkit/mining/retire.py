@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mempalace_toolkit.amounts import count_of
 from mempalace_toolkit.chroma.contents import MinedPage, mined_pages
 from mempalace_toolkit.files.private import private_folder
 from mempalace_toolkit.intake.missing_pages import stand_in_for_mined
@@ -34,9 +35,8 @@ def drop_retired(filing: Filing) -> dict[str, str]:
         failures.update(_sync(filing, kept))
         kept = _still_held(filing, kept)
         for folder, pages in kept.items():
-            failures.setdefault(
-                folder, f"{len(pages)} undone page(s) stay in the palace: mempalace sync kept them"
-            )
+            count = count_of(len(pages), "undone page")
+            failures.setdefault(folder, f"{count} left in the palace: mempalace sync kept them")
     _forget(filing, retired, kept, failures)
     return failures
 
