@@ -122,6 +122,10 @@ def _without_record(kinds: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 def _recorded(connection: sqlite3.Connection) -> tuple[dict[str, list[str]], str]:
     """The texts of the migrations that are recorded, by directory; and what is wrong with them."""
     texts: dict[str, list[str]] = {name: [] for name in MIGRATIONS}
+    typed = "typeof(dir) || typeof(version) || typeof(filename) || typeof(sql) || typeof(hash)"
+    query = f"select dir from migrations where {typed} != 'textintegertexttexttext'"  # noqa: S608
+    if connection.execute(query).fetchone():
+        return texts, "the table migrations holds a value that chromadb cannot read"
     query = "select dir, version, sql, hash from migrations order by dir, version"
     for name, version, text, digest in connection.execute(query):
         if name not in texts:

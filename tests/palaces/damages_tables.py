@@ -25,6 +25,16 @@ def _statements(*queries: str) -> Callable[[Victim], None]:
 WHOLE: Mapping[str, Callable[[Victim], None]] = {
     "fulltext_damaged": _statements("drop table embedding_fulltext_search"),
     "tenant_missing": _statements("delete from tenants"),
+    "tenant_missing: a number for an id": _statements("update databases set id = '7'"),
+    "migrations_damaged": _statements(
+        "update migrations set filename = cast(filename as blob)",
+    ),
+    "drawers_damaged: of no segment": _statements(
+        "update embeddings set segment_id = '' where id = (select max(id) from embeddings)"
+    ),
+    "metadata_damaged: keys as bytes": _statements(
+        "update embedding_metadata set key = cast(key as blob) where id % 2"
+    ),
     "collection_damaged": _statements(
         "update collections set config_json_str = '{oops', schema_str = '{oops'"
     ),
@@ -41,6 +51,13 @@ WHOLE: Mapping[str, Callable[[Victim], None]] = {
     ),
     "watermark_missing": _statements(
         "delete from max_seq_id where segment_id in"
+        " (select id from segments where scope = 'METADATA')"
+    ),
+    "watermark_missing: as other bytes": _statements(
+        "update max_seq_id set seq_id = cast(cast(seq_id as text) as blob)"
+    ),
+    "watermark_missing: below the drawers": _statements(
+        "update max_seq_id set seq_id = 30 where segment_id in"
         " (select id from segments where scope = 'METADATA')"
     ),
     "segment_id_invalid": _statements(

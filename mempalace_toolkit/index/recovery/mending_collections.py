@@ -29,7 +29,7 @@ def take_databases(rows: DatabaseRows, tables: Tables) -> None:
             found = (DATABASE_ID, DATABASE, TENANT)
         taken = {(tenant, name) for _, name, tenant in tables.databases}
         ids = {one for one, _, _ in tables.databases}
-        named = all(isinstance(value, str) and value for value in found)
+        named = is_identity(found[0]) and all(isinstance(one, str) and one for one in found)
         if named and (found[2], found[1]) not in taken and found[0] not in ids:
             tables.databases.append((str(found[0]), str(found[1]), str(found[2])))
     if not any(row[1:] == (DATABASE, TENANT) for row in tables.databases):

@@ -32,13 +32,22 @@ def name_sources(connection: sqlite3.Connection, rows: DatabaseRows) -> None:
             query = f"select {chosen} where 0"
         else:
             query = f"select {selection(connection, table, source)} from main.{quoted(source)}"  # noqa: S608
-        _view(connection, view, query)
+        _view(connection, view, _with_text_keys(query) if view == "metadata" else query)
     names = {str(name) for (name,) in connection.execute("select name from sqlite_master")}
     readable = f"{WORDS}_content" in names
     words = f"select id, c0 from main.{WORDS}_content"  # noqa: S608
     query = words if readable else "select 0 as id, '' as c0 where 0"
     _view(connection, "words", query)
     connection.execute("pragma query_only = 1")
+
+
+def _with_text_keys(query: str) -> str:
+    """The same rows, their keys as text where plain ones were stored as bytes."""
+    columns = (*COLUMNS["embedding_metadata"], *OPTIONAL["embedding_metadata"])
+    plain = "typeof(key) = 'blob' and cast(key as text) not glob '*[^ -~]*'"
+    key = f"case when {plain} then cast(key as text) else key end as key"
+    chosen = ", ".join(key if one == "key" else quoted(one) for one in columns)
+    return f"select {chosen} from ({query})"  # noqa: S608
 
 
 def _view(connection: sqlite3.Connection, name: str, query: str) -> None:

@@ -52,7 +52,8 @@ def take_watermarks(
         metadata = tables.segment(collection, "METADATA")
         vector = tables.segment(collection, "VECTOR")
         sources = [metadata, *(old for old, new in tables.moved.items() if new == metadata)]
-        latest = max(_latest(connection, rows, sources), default=0)
+        numbers = list(_latest(connection, rows, sources))
+        latest = max(numbers, default=0)
         mark = next((told[str(one)] for one in sources if str(one) in told), None)
         flushed = (palace / vector / "index_metadata.pickle").exists()
         if vector in told:
@@ -63,7 +64,9 @@ def take_watermarks(
         if mark is None and (latest or vector in tables.watermarks):
             mark = max(latest, tables.watermarks.get(vector, 0))
         if mark is not None:
-            tables.watermarks[metadata] = mark
+            lowest = min(queued.get(collection, {}).values(), default=latest + 1)
+            taken = (number for number in numbers if number < lowest)  # no queue has them any more
+            tables.watermarks[metadata] = max(mark, *taken, 0)
 
 
 def _latest(

@@ -8,9 +8,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 
+from mempalace_toolkit.chroma.sequences import sequence_number
 from mempalace_toolkit.chroma.small_tables import DatabaseRows
 from mempalace_toolkit.chroma.tables import DOCUMENT
-from mempalace_toolkit.index.check.database.small_tables import MEMPALACE
+from mempalace_toolkit.index.check.database.small_tables import MEMPALACE, is_identity, is_mark
 from mempalace_toolkit.index.evidence.findings import Finding
 
 USUAL = ("wing", "room")
@@ -50,6 +51,32 @@ def check_rows(
     wrong = _count(connection, query)
     if wrong:
         yield Finding("drawers_damaged", f"{wrong} drawers have no number of an operation")
+    wrong = sum(count for segment, count in rows.drawers.items() if not is_identity(segment))
+    if wrong:
+        yield Finding("drawers_damaged", f"{wrong} drawers are of no segment")
+    yield from _above_watermark(connection, rows)
+
+
+def _above_watermark(connection: sqlite3.Connection, rows: DatabaseRows) -> Iterator[Finding]:
+    """A drawer's operation is one that its segment has taken in, or that the queue still has."""
+    marks = {row["segment_id"]: row["seq_id"] for row in rows.watermarks}
+    for row in rows.segments:
+        mark = marks.get(row["id"])
+        if row["scope"] != "METADATA" or not is_mark(mark):
+            continue
+        queued = "select min(seq_id) from embeddings_queue where topic like '%/' || ?"
+        lowest = connection.execute(queued, [row["collection"]]).fetchone()[0]
+        query = (
+            "select count(*) from embeddings not indexed where segment_id = ?"
+            " and typeof(seq_id) = 'integer' and seq_id > ? and seq_id < ?"
+        )
+        top = lowest if isinstance(lowest, int) else 1 << 62
+        taken = sequence_number(mark) or 0
+        above = int(connection.execute(query, [row["id"], taken, top]).fetchone()[0])
+        if above:
+            name = collection_of(rows, row["id"])
+            message = f"the watermark is below the numbers of {above} drawers"
+            yield Finding("watermark_missing", message, name or "", str(row["id"]))
 
 
 def check_values(

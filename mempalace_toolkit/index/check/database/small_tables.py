@@ -38,6 +38,9 @@ def check_databases(rows: DatabaseRows) -> Iterator[Finding]:
         yield Finding("tenant_missing", f"the table tenants lacks {names}")
     if not any(row["name"] == DATABASE and row["tenant_id"] == TENANT for row in rows.databases):
         yield Finding("tenant_missing", f"the table databases lacks {DATABASE} of {TENANT}")
+    for row in rows.databases:
+        if not is_identity(row["id"]):
+            yield Finding("tenant_missing", f"the database {row['name']!r} has no id")
     for row in rows.collections:
         if row["database_id"] not in databases:
             message = f"the collection {row['name']!r} is in a database that is gone"
@@ -151,8 +154,8 @@ def is_identity(value: object) -> bool:
 
 
 def is_mark(value: object) -> bool:
-    """Whether it is a sequence number; chromadb to 0.6 wrote them as bytes."""
-    return (type(value) is int and value >= 0) or (isinstance(value, bytes) and len(value) <= 16)
+    """Whether it is a sequence number; chromadb to 0.6 wrote them as eight bytes."""
+    return (type(value) is int and value >= 0) or (isinstance(value, bytes) and len(value) == 8)
 
 
 REQUIREMENTS: tuple[Callable[[DatabaseRows], Iterator[Finding]], ...] = (
