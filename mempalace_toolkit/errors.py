@@ -78,6 +78,10 @@ class ConflictError(UsageError):
     kind = "conflict"
 
 
+class OtherArgumentsError(ConflictError):
+    """A write has the key of another one that was acknowledged before."""
+
+
 class NoPalaceError(UsageError):
     """There is no palace at the folder that was named."""
 
@@ -166,6 +170,10 @@ class PalaceBusyError(ToolkitError):
 
 class PalaceMovedError(PalaceBusyError):
     """The palace was written to while it was read, so what was read is of no one moment."""
+
+
+class JournalFullError(PalaceBusyError):
+    """As many writes wait for the palace as may; one more was refused."""
 
 
 class ConfigurationError(ToolkitError):

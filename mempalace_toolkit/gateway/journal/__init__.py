@@ -1,0 +1,1 @@
+"""Acknowledged writes, kept on the disk until the palace has them."""
