@@ -1,6 +1,6 @@
 """Reads a SQLite write-ahead log frame by frame, past the place where SQLite gives up on it.
 
-Each frame is proved alone, by the checksum of the frame before it: what lies beyond a damaged
+Each frame is proved from the checksum that the frame before it carries: what lies beyond a damaged
 frame can be read, where SQLite takes that frame for the end. The format is SQLite's own, WAL
 format 3007000.
 """
@@ -20,12 +20,12 @@ _WORDS = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A page as a transaction left it. `commits`: its transaction is complete with it. `whole`
-    is None where it cannot be proved, behind a damaged frame or head."""
+    """A page as a transaction left it. `commits`: its transaction is complete with it. `whole`:
+    its checksum is right, reckoned from that of the frame before."""
 
     page: int
     commits: bool
-    whole: bool | None
+    whole: bool
     content: bytes
 
 
@@ -49,13 +49,9 @@ def frames(wal: Path, page_size: int) -> Iterator[Frame]:
             salts = salts or frame_head[8:16]
             if frame_head[8:16] == salts:
                 told = struct.unpack_from(">II", frame_head, 16)
-                whole = None
-                if proof is not None:
-                    whole = told == _sum(frame_head[:8] + content, order, proof)
+                whole = told == _sum(frame_head[:8] + content, order, proof)
                 yield Frame(page, commit > 0, whole, content)
-                proof = None if whole is False else told
-            else:
-                proof = None
+                proof = told
 
 
 def is_cut_short(wal: Path, page_size: int) -> bool:
@@ -71,14 +67,14 @@ def is_cut_short(wal: Path, page_size: int) -> bool:
     return False
 
 
-def _head(head: bytes) -> tuple[int, bytes | None, tuple[int, int] | None]:
-    """Magic number, salts and checksum of the log's head; without the two where it is damaged."""
+def _head(head: bytes) -> tuple[int, bytes | None, tuple[int, int]]:
+    """Magic number, salts and checksum of the log's head; no salts where it is damaged."""
     if len(head) < _HEAD:
-        return _MAGIC[0], None, None
+        return _MAGIC[0], None, (0, 0)
     magic: int = struct.unpack_from(">I", head)[0]
     told = struct.unpack_from(">II", head, 24)
     if magic not in _MAGIC or told != _sum(head[:24], ">" if magic == _MAGIC[1] else "<", (0, 0)):
-        return _MAGIC[0], None, None
+        return _MAGIC[0], None, (0, 0)
     return magic, head[16:24], told
 
 

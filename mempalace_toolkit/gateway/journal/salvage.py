@@ -118,7 +118,7 @@ def _merged(folder: Path, copy: Path, only_whole: bool) -> Path:
         shutil.copyfile(folder / FILE, copy)
     with copy.open("r+b") as file:
         for frame in frames(folder / f"{FILE}-wal", PAGE_SIZE):
-            if (frame.whole is not False or not only_whole) and 0 < frame.page <= _MOST_PAGES:
+            if (frame.whole or not only_whole) and 0 < frame.page <= _MOST_PAGES:
                 file.seek((frame.page - 1) * PAGE_SIZE)
                 file.write(frame.content)
     return copy

@@ -142,6 +142,19 @@ def test_a_full_disk_acknowledges_nothing_and_leaves_what_was_acknowledged(folde
         assert contents(journal.rows) == ["1", "5"]
 
 
+def test_a_real_disk_without_room_refuses_until_there_is_some(tmp_path: Path) -> None:
+    script = f"mount -t tmpfs -o size=2m tmpfs '{tmp_path}'"
+    if subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True).returncode:
+        pytest.skip("this machine does not let the test mount a small file system")
+    command = [sys.executable, str(CHILD.with_name("child_full_disk.py")), str(tmp_path)]
+    ended = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", f'{script} && "$@"', "sh", *command],
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_a_second_process_does_not_get_the_journal_and_is_told_who_has_it(folder: Path) -> None:
     with opened(folder) as journal:
         code = (

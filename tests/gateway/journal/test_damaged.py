@@ -207,6 +207,37 @@ def test_a_damaged_place_in_the_log_does_not_cut_off_what_is_behind_it(
     assert (folder.with_name("journal.damaged") / LOG).read_bytes() == before
 
 
+def test_a_row_in_a_damaged_page_is_taken_over_where_the_damage_is_beside_it(folder: Path) -> None:
+    folder.parent.mkdir(parents=True)
+    killed(folder, 2, "said")
+    log = (folder / LOG).read_bytes()
+    unused = log.rindex(b"2 said") - 400  # between a leaf's pointers and its rows
+    assert log[unused - 500 : unused + 8] == bytes(508)
+    overwrite(folder / LOG, unused, b"\xa5")
+    with opened(folder) as journal:
+        assert journal.salvaged is not None
+        assert contents(journal.rows) == digits(2)
+
+
+def test_a_damaged_log_takes_no_row_from_the_database_beside_it(tmp_path: Path) -> None:
+    living = tmp_path / "living"
+    filled(living, 25, TEXT)
+    with opened(living) as journal:
+        with journal.rows.writing():  # in one transaction the rows move between pages
+            for number in range(1, 26, 2):
+                journal.rows.set_aside(number, "x" * 3000)
+        folder = tmp_path / "journal"
+        for frame in range((living / LOG).stat().st_size // (PAGE_SIZE + 24)):
+            folder.mkdir()
+            for name in (FILE, LOG):
+                shutil.copy(living / name, folder / name)
+            overwrite(folder / LOG, 32 + frame * (PAGE_SIZE + 24) + 24, b"\xa5" * PAGE_SIZE)
+            with opened(folder) as other:
+                assert other.salvaged is not None
+                assert other.salvaged.rows == 25
+            shutil.rmtree(folder)
+
+
 def test_a_log_without_its_database_is_not_thrown_away(folder: Path) -> None:
     folder.parent.mkdir(parents=True)
     killed(folder, COUNT)

@@ -126,6 +126,21 @@ def test_a_refused_row_keeps_its_arguments_and_one_that_is_done_forgets_them(fol
     assert b"0 said" not in b"".join(path.read_bytes() for path in folder.iterdir())
 
 
+def test_the_talk_of_a_row_that_is_done_is_not_left_in_the_file(folder: Path) -> None:
+    with opened(folder) as journal:
+        put(journal.rows, asked(1, None, "x" * 20_000 + "private"))
+        with journal.rows.writing():
+            journal.rows.done(1, None)
+    assert b"private" not in b"".join(path.read_bytes() for path in folder.iterdir())
+
+
+def test_every_commit_is_flushed_to_the_disk(folder: Path) -> None:
+    with opened(folder) as journal:
+        pragmas = ("journal_mode", "synchronous")
+        values = [journal.rows._db.execute(f"pragma {name}").fetchone()[0] for name in pragmas]
+        assert values == ["wal", 2]
+
+
 def test_finished_rows_are_forgotten_by_age_and_queued_ones_never(folder: Path) -> None:
     with opened(folder) as journal:
         rows = journal.rows
