@@ -17,10 +17,15 @@ from mempalace_toolkit.gateway.journal.rows import Rows
 from mempalace_toolkit.gateway.journal.salvage import FILE, Salvaged, new_journal, salvage
 from mempalace_toolkit.gateway.journal.stored import COLUMNS, PAGE_SIZE, VERSION
 from mempalace_toolkit.gateway.journal.values import Limits
-from mempalace_toolkit.sqlite.failures import is_corrupt, primary_code
+from mempalace_toolkit.sqlite.failures import primary_code
 from mempalace_toolkit.sqlite.wal import is_cut_short
 
 _PATIENCE_SECONDS = 5.0
+_OF_THE_SYSTEM = {
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY,
+}  # fmt: skip
+"""Errors that say nothing of what the file holds."""
 _OPEN_TO_OTHERS = 0o077
 _FORMATS = {1, 2}  # rollback journal, write-ahead log
 _LIMITS = Limits()
@@ -128,14 +133,14 @@ def _damage(file: Path, log: Path) -> str | None:
             if version != VERSION:
                 return "its database is none of a journal"
             opened.execute(f"select {COLUMNS} from writes limit 0")  # noqa: S608
-            told: str = opened.execute("pragma quick_check(1)").fetchone()[0]
+            told: str = opened.execute("pragma integrity_check(1)").fetchone()[0]
             return None if told == "ok" else told
     except UnicodeDecodeError:  # Python fails on the name that SQLite's message quotes
         return "its schema is damaged"
     except sqlite3.Error as error:
-        if is_corrupt(error) or primary_code(error) == sqlite3.SQLITE_ERROR:
-            return str(error)
-        raise
+        if primary_code(error) in _OF_THE_SYSTEM:
+            raise
+        return str(error)
 
 
 def _connect(file: Path) -> sqlite3.Connection:

@@ -24,6 +24,7 @@ from mempalace_toolkit.sqlite.walk import Walk
 FILE = "journal.sqlite3"
 _HEAD = 100
 _COPY = "copy"
+_WIDTH = 9
 _LEFT_OUT = 1000
 _MOST_PAGES = 1 << 24  # 64 GB: what claims to lie behind that is no page of a journal
 _TAKE_OVER = (
@@ -150,6 +151,9 @@ def _give_head(copy: Path) -> None:
 
 def _take_over(connection: sqlite3.Connection, values: list[Value]) -> None:
     row = row_of(values)
+    if row is None and len(values) == _WIDTH:  # its write may be whole, and only its state damaged
+        values = [*values[:6], State.QUEUED.value, 0, None]
+        row = row_of(values)
     if row is None or (row.state is State.QUEUED and row.arguments is None):
         return
     with suppress(sqlite3.IntegrityError):  # a key or a time that a sounder row has already

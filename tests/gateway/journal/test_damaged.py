@@ -261,6 +261,20 @@ def test_a_row_with_a_changed_letter_is_set_aside_and_the_others_are_done(folder
         assert journal.rows.waiting.rows == 2
 
 
+def test_a_row_with_a_damaged_state_is_still_to_be_done(folder: Path) -> None:
+    filled(folder, 3)
+    file = folder / FILE
+    at = file.read_bytes().index(b"queued", file.read_bytes().index(b"2 said"))
+    overwrite(file, at, b"paused")
+    with opened(folder) as journal:
+        assert journal.salvaged is not None
+        assert contents(journal.rows) == digits(3)
+
+
+def test_a_row_that_claims_to_be_larger_than_any_is_damage(tmp_path: Path) -> None:
+    test_any_damage_leaves_all_rows_or_is_told(tmp_path / "journal", 474)
+
+
 def test_damage_that_is_met_later_says_what_to_do(folder: Path) -> None:
     filled(folder, COUNT, TEXT)
     with opened(folder) as journal:
@@ -317,7 +331,7 @@ def test_a_salvage_that_fails_leaves_the_damaged_journal_for_the_next(
 @pytest.mark.parametrize("seed", range(30))
 def test_any_damage_leaves_all_rows_or_is_told(folder: Path, seed: int) -> None:
     random = Random(seed)
-    folder.parent.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
     (killed if seed % 2 else filled)(folder, 20, TEXT)
     file = random.choice(sorted(path for path in folder.iterdir() if path.stat().st_size > 100))
     size = file.stat().st_size
