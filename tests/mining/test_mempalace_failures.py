@@ -46,7 +46,7 @@ def stand_in(sandbox: Sandbox, body: str, stall: int = 600) -> None:
         (VERSION + "kill -SEGV $$", "SIGSEGV"),
         (VERSION + "sleep 600", "made no progress"),
         (VERSION + 'trap "" TERM; while true; do sleep 1; done', "made no progress"),
-        (VERSION + "exit 0", "not in the palace after a mine that said it had filed"),
+        (VERSION + "exit 0", "not in the palace, although MemPalace reported success"),
     ],
 )
 def test_a_broken_mempalace_is_one_line_with_a_remedy_and_exit_70(
