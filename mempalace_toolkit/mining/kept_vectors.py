@@ -92,6 +92,11 @@ class KeptVectors:
         return None
 
 
+def folder_for(vectors: Path, user: str, palace_key: str) -> Path:
+    """The folder below `vectors` of one user of them, an agent say, and one palace."""
+    return vectors / hashlib.sha256(f"{user}|{palace_key}".encode()).hexdigest()[:16]
+
+
 def forget(folder: Path) -> None:
     """Remove all vectors below a folder."""
     shutil.rmtree(folder, ignore_errors=True)

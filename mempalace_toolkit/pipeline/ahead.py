@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from mempalace_toolkit.chroma.contents import roll_back_journal
 from mempalace_toolkit.ledger.records import Ledger
 from mempalace_toolkit.mining.ahead import AheadSetting, embed_pages
 from mempalace_toolkit.mining.filing import key_of, look_at_palace
-from mempalace_toolkit.mining.kept_vectors import forget, forget_unused
+from mempalace_toolkit.mining.kept_vectors import folder_for, forget, forget_unused
 from mempalace_toolkit.model.ensure import ensure
 from mempalace_toolkit.palace.toolkit_lock import palace_released
 from mempalace_toolkit.pipeline.batches import Batch
@@ -64,14 +63,13 @@ def embed_ahead(
 
 def vectors_folder(request: RunRequest) -> Path:
     """Where a run of this agent keeps the vectors for this palace until they are filed."""
-    key = f"{request.agent}|{key_of(request.target.palace)}"
-    return request.target.data / "vectors" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    return folder_for(request.target.vectors, request.agent, key_of(request.target.palace))
 
 
 def forget_vectors(request: RunRequest) -> None:
     """Remove what was embedded ahead, and what was once kept for a palace that no run names."""
     forget(vectors_folder(request))
-    forget_unused(request.target.data / "vectors", request.target.now_ms / 1000 - UNUSED_SECONDS)
+    forget_unused(request.target.vectors, request.target.now_ms / 1000 - UNUSED_SECONDS)
 
 
 def _worthwhile(request: RunRequest, batch: Batch) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError
@@ -15,7 +14,13 @@ from mempalace_toolkit.errors import WriteUndoneError
 from mempalace_toolkit.index.workers.embedding import Embed
 from mempalace_toolkit.mining.embedder_identity import identity_of
 from mempalace_toolkit.mining.filing import key_of
-from mempalace_toolkit.mining.kept_vectors import KeptVectors, VectorWriter, digest_of, forget
+from mempalace_toolkit.mining.kept_vectors import (
+    KeptVectors,
+    VectorWriter,
+    digest_of,
+    folder_for,
+    forget,
+)
 from mempalace_toolkit.model.encode import DIMENSION
 from mempalace_toolkit.pipeline.request import PalaceRequest
 
@@ -68,8 +73,7 @@ class KeptEmbedding:
 
 def repair_folder(request: PalaceRequest) -> Path:
     """Where the vectors lie that repairs of this palace have embedded and not yet filed."""
-    key = f"repair|{key_of(request.palace)}"
-    return request.data / "vectors" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    return folder_for(request.vectors, "repair", key_of(request.palace))
 
 
 def forget_embedded(request: PalaceRequest) -> None:

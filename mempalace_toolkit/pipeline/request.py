@@ -47,6 +47,11 @@ class PalaceRequest:
         """The folder of pages."""
         return self.data / "spool"
 
+    @property
+    def vectors(self) -> Path:
+        """The folder of vectors that are kept until they are filed."""
+        return self.data / "vectors"
+
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mempalace_toolkit.chroma.operations import Operation
 from mempalace_toolkit.chroma.records import (
     CollectionRecord,
     PalaceRecords,
@@ -28,7 +29,6 @@ from mempalace_toolkit.index.evidence.folders import segment_path
 from mempalace_toolkit.palace.location import PalaceLocation
 from mempalace_toolkit.recall.vectors import BLOCK_ROWS, Vectors
 
-ADD, UPDATE, UPSERT, DELETE = range(4)
 _UNIT_TOLERANCE = 1e-3
 
 
@@ -124,10 +124,10 @@ def load_collection(palace: Path, record: CollectionRecord) -> LoadedCollection:
 def replay(vectors: Vectors, entries: Iterable[QueueEntry]) -> None:
     """Do to the vectors what the queue says was done. Raises ValueError on one of another size."""
     for entry in entries:
-        if entry.operation == DELETE:
+        if entry.operation == Operation.DELETE:
             vectors.remove(entry.id)
         elif entry.vector is not None and not (
-            entry.operation == ADD and entry.id in vectors.places
+            entry.operation == Operation.ADD and entry.id in vectors.places
         ):
             if not vectors.dimension and entry.vector:
                 vectors.dimension = len(entry.vector) // 4
@@ -147,9 +147,9 @@ def _drawers(record: CollectionRecord) -> set[str]:
     """The ids that the collection has, those in the queue that have no row yet included."""
     held = set(record.ids)
     for entry in _above(record.queue, record.metadata_watermark):
-        if entry.operation == DELETE:
+        if entry.operation == Operation.DELETE:
             held.discard(entry.id)
-        elif entry.operation != UPDATE:
+        elif entry.operation != Operation.UPDATE:
             held.add(entry.id)
     return held
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Sequence
 
 from mempalace_toolkit.chroma.collection_settings import lost_metadata, mended_settings
 from mempalace_toolkit.chroma.small_tables import DatabaseRows, Record
@@ -14,6 +13,7 @@ from mempalace_toolkit.index.check.database.small_tables import (
     MEMPALACE,
     TENANT,
     is_identity,
+    is_readable,
 )
 from mempalace_toolkit.index.recovery.mending_tables import Tables
 
@@ -119,11 +119,6 @@ def _valid_settings(rows: DatabaseRows, named: object, identity: str) -> list[tu
     for one in rows.settings:
         values = (one["str_value"], one["int_value"], one["float_value"], one["bool_value"])
         own = one["collection_id"] in (named, identity) and isinstance(one["key"], str)
-        if own and sum(value is not None for value in values) == 1 and _fits(values):
+        if own and sum(value is not None for value in values) == 1 and is_readable(one):
             found.setdefault(str(one["key"]), (identity, one["key"], *values))
     return list(found.values())
-
-
-def _fits(values: Sequence[object]) -> bool:
-    kinds = (str, int, float, int)
-    return all(v is None or type(v) is kind for v, kind in zip(values, kinds, strict=True))

@@ -64,9 +64,7 @@ def check_collections(rows: DatabaseRows) -> Iterator[Finding]:
             yield Finding("dimension_wrong", "it has drawers, and no dimension of vectors", name)
         if name.startswith(MEMPALACE) and not _has_settings(rows, row):
             yield Finding("collection_damaged", "its metadata are gone", name)
-        if any(
-            one["collection_id"] == row["id"] and not _is_readable(one) for one in rows.settings
-        ):
+        if any(one["collection_id"] == row["id"] and not is_readable(one) for one in rows.settings):
             yield Finding("collection_damaged", "its metadata cannot be read", name)
 
 
@@ -83,7 +81,7 @@ def _has_settings(rows: DatabaseRows, collection: Record) -> bool:
     return any(one["collection_id"] == collection["id"] for one in rows.settings)
 
 
-def _is_readable(setting: Record) -> bool:
+def is_readable(setting: Record) -> bool:
     """Whether each value has its column's type: chromadb lists no collection otherwise."""
     kinds = {"key": str, "str_value": str, "int_value": int, "float_value": float}
     kinds["bool_value"] = int
